@@ -1,0 +1,267 @@
+"""What a configuration says, as frozen values.
+
+Durations are seconds, sizes are bytes, paths are absolute.  The classes hold no rule: ``wsgate.config.options`` names
+each option with its parser and default, ``wsgate.config.check`` holds what must be true between sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from re import Pattern
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen or to connect: ``host`` and ``port``, or the ``path`` of a unix socket.
+
+    ``host`` is an IP address or a name, without brackets; ``path`` is empty for TCP.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def is_unix(self) -> bool:
+        return bool(self.path)
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Mode(StrEnum):
+    """What a listener reads: nothing (Layer 4) or HTTP requests (Layer 7)."""
+
+    TCP = "tcp"
+    HTTP = "http"
+
+
+class RelayKind(StrEnum):
+    """How a WebSocket is relayed after its handshake; ``off`` refuses upgrades on the route."""
+
+    FRAMES = "frames"
+    MESSAGES = "messages"
+    TUNNEL = "tunnel"
+    OFF = "off"
+
+
+class PathKind(StrEnum):
+    """nginx's kinds of location; the values are the modifiers of the INI."""
+
+    EXACT = "="
+    PREFIX = ""
+    PREFIX_FIRST = "^~"
+    REGEX = "~"
+    REGEX_CASELESS = "~*"
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """``text`` is matched against the decoded, normalised path; ``regex`` is set for the two regular kinds."""
+
+    kind: PathKind
+    text: str
+    regex: Pattern[str] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """The ``[gateway]`` section."""
+
+    state_dir: Path
+    access_log: str  # "-", "off" or an absolute path
+    access_format: str  # "text" or "json"
+    log_query: bool
+    max_connections: int  # 0: from the descriptor limit
+    drain_timeout: float
+    server_header: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """A ``[tls NAME]`` section."""
+
+    name: str
+    certificate: str  # "self-signed" or an absolute path
+    key: Path | None
+    names: tuple[str, ...]
+    min_version: str  # "1.2" or "1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A ``[listener NAME]`` section."""
+
+    name: str
+    bind: tuple[Address, ...]
+    mode: Mode
+    tls: tuple[str, ...]
+    upstream: str  # mode tcp only
+    backlog: int
+    half_close: bool
+    idle_timeout: float  # mode tcp, 0: off
+    tls_timeout: float
+    head_timeout: float
+    body_timeout: float
+    keepalive_timeout: float
+    keepalive_requests: int
+    max_head: int
+    max_fields: int
+    max_connections: int  # 0: only the gateway's
+    trusted_proxies: tuple[Network, ...]
+    unix_mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class StaticTarget:
+    """``static = DIR``: files below ``root``; ``index`` names are tried in order for a directory."""
+
+    root: Path
+    index: tuple[str, ...]
+    max_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectTarget:
+    """``redirect = [STATUS] URL``; ``$host``, ``$path`` and ``$query`` are replaced."""
+
+    status: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class RespondTarget:
+    """``respond = STATUS [TEXT]``."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyTarget:
+    """``upstream = NAME``."""
+
+    upstream: str
+
+
+Target = StaticTarget | RedirectTarget | RespondTarget | ProxyTarget
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """What a route allows on a WebSocket; 0 is no limit, sizes are bytes, times seconds."""
+
+    max_frame: int
+    max_message: int
+    max_fragments: int
+    messages_per_second: float
+    messages_burst: float
+    bytes_per_second: float
+    bytes_burst: float
+    limit_action: str  # "close" or "wait"
+    validate_utf8: bool
+    ping_interval: float
+    ping_timeout: float
+    idle_timeout: float
+    max_age: float
+    max_age_jitter: float  # a share, 0 to 1
+    close_timeout: float
+    slow_consumer_timeout: float
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A ``[route NAME]`` section."""
+
+    name: str
+    listeners: tuple[str, ...]  # empty: every http listener
+    hosts: tuple[str, ...]  # empty: any; "*.example.org" is a wildcard
+    path: PathPattern
+    target: Target
+    websocket: RelayKind
+    strip_prefix: bool
+    rewrite: str  # empty: off; replaces the part that the path pattern matched
+    methods: tuple[str, ...]  # empty: any
+    origins: tuple[str, ...]  # "any", "same", "null" or scheme://host[:port]; empty: same where a Cookie is sent
+    extensions: str  # "pass" or "strip"
+    compression: str  # relay messages only: "off" or "client"
+    on_message: str  # relay messages only: package.module:function, or empty
+    encoded_slash: str  # "refuse" or "pass"
+    max_body: int  # 0: no limit
+    limits: RelayLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of an upstream; its counters are keyed by ``address``."""
+
+    address: Address
+    weight: int = 1
+    max_fails: int = 1
+    fail_timeout: float = 10.0
+    max_conns: int = 0
+    backup: bool = False
+    down: bool = False
+    factory: str = ""  # package.module:factory of an in-process Twisted factory, then ``address`` is empty
+
+    def __str__(self) -> str:
+        return f"python:{self.factory}" if self.factory else str(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """TLS towards the servers of an upstream."""
+
+    verify: bool
+    ca: Path | None  # None: the system's
+    server_name: str  # empty: the server's host
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A ``[upstream NAME]`` section."""
+
+    name: str
+    servers: tuple[Server, ...]
+    balance: str
+    tls: UpstreamTls | None
+    connect_timeout: float
+    handshake_timeout: float
+    response_timeout: float  # between two reads of an HTTP answer
+    tries: int
+    keepalive: int  # idle connections kept
+    keepalive_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A ``[app NAME]`` section: a bundled demo WebSocket server."""
+
+    name: str
+    kind: str
+    bind: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole, checked configuration; ``source`` is the INI's absolute path or a name for text given directly."""
+
+    source: str
+    gateway: GatewayOptions
+    listeners: tuple[Listener, ...]
+    tls: Mapping[str, TlsOptions] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    apps: tuple[App, ...] = ()
