@@ -1,0 +1,104 @@
+# The one task runner.  `make run` starts the gateway, `make test` runs the whole suite; both make .venv first.
+
+PYTHON ?= python3
+CONFIG ?= etc/wsgate.ini
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/lock.txt
+SUITE := .venv-conformance
+SUITE_LOCK := requirements/conformance.txt
+RELAYS := frames messages tunnel
+CONFORMANCE := $(SUITE)/bin/python tests/conformance/abts/run_abts.py --proxy wsgate
+
+# Nothing about where packages come from belongs in a lock file.
+COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv run test check format conformance conformance-core bench lock docs dist clean distclean
+
+help:
+	@echo "make run          start the gateway in the foreground (CONFIG=$(CONFIG))"
+	@echo "make test         run the whole suite (ARGS='-k tls' for a part)"
+	@echo "make check        ruff, formatting and types"
+	@echo "make format       apply ruff's fixes and formatting"
+	@echo "make conformance  the Autobahn Testsuite through every relay; conformance-core: the quick part"
+	@echo "make bench        the gateway beside nginx (ARGS='--help' for the choices)"
+	@echo "make lock         pin the requirements again (ARGS=--upgrade for newer ones)"
+	@echo "make docs         write the reference of options again"
+	@echo "make dist         build the sdist and the wheel"
+	@echo "make clean        remove what was built; distclean: the environments too"
+
+# ---- environments ---------------------------------------------------------------------------------------------------
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: $(LOCK) setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "wsgate needs Python 3.11 or later; name one with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SUITE)/.installed: $(SUITE_LOCK)
+	$(PYTHON) -m venv $(SUITE)
+	$(SUITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(SUITE_LOCK)
+	@touch $@
+
+lock: $(VENV)/.installed
+	$(COMPILE) --extra test --extra dev --output-file $(LOCK) setup.cfg
+	$(COMPILE) --output-file $(SUITE_LOCK) requirements/conformance.in
+
+# ---- use ------------------------------------------------------------------------------------------------------------
+
+run: venv
+	@exec $(BIN)/twistd --nodaemon --pidfile= wsgate --config $(CONFIG)
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+test: venv
+	$(BIN)/python -m pytest $(ARGS)
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+conformance: venv $(SUITE)/.installed
+	@set -e; for relay in $(RELAYS); do \
+		echo "== relay $$relay"; \
+		WSGATE_RELAY=$$relay $(CONFORMANCE) --preset full --scale 0.1 $(ARGS); \
+	done
+
+conformance-core: venv $(SUITE)/.installed
+	@set -e; for relay in $(RELAYS); do \
+		echo "== relay $$relay"; \
+		WSGATE_RELAY=$$relay $(CONFORMANCE) --preset core $(ARGS); \
+	done
+
+bench: venv
+	$(BIN)/python bench/run.py $(ARGS)
+
+# ---- products -------------------------------------------------------------------------------------------------------
+
+docs: venv
+	$(BIN)/python -m wsgate.config.reference > docs/reference.rst
+
+dist: venv
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+clean:
+	rm -rf build dist *.egg-info bench/build bench/results htmlcov .coverage .coverage.* \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis twisted/plugins/dropin.cache
+	find wsgate tests bench twisted -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) $(SUITE)
