@@ -1,0 +1,1 @@
+"""Peers, clients and processes that the tests put around the gateway."""

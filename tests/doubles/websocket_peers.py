@@ -1,0 +1,134 @@
+"""WebSocket servers and clients by the ``websockets`` library: code that nobody here wrote."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as _connect
+from websockets.sync.server import ServerConnection, serve
+
+from tests.doubles.waiting import until
+
+Talk = Callable[[ServerConnection], None]
+
+_LIMIT = 64 * 2**20
+
+
+def echo(connection: ServerConnection) -> None:
+    """Send every message back until the connection is closed."""
+    for message in connection:
+        connection.send(message)
+
+
+class Session:
+    """One WebSocket that a server had: the request, and how it was closed."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        self.over = threading.Event()
+        self.failure: Exception | None = None
+
+    @property
+    def path(self) -> str:
+        request = self.connection.request
+        assert request is not None
+        return request.path
+
+    def header(self, name: str) -> list[str]:
+        """Every value of a request header."""
+        request = self.connection.request
+        assert request is not None
+        return request.headers.get_all(name)
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code; None while it is open."""
+        return self.connection.close_code
+
+    @property
+    def close_reason(self) -> str | None:
+        return self.connection.close_reason
+
+    def wait_over(self, timeout: float = 10.0) -> Self:
+        """Wait until the talk has come to its end and the closing handshake is through."""
+        assert self.over.wait(timeout), "the WebSocket is still open"
+        return self
+
+
+class WebSocketServer:
+    """A threaded WebSocket server on a free port; ``talk`` runs for each connection, by default an echo.
+
+    ``options`` go to ``websockets.sync.server.serve``.
+    """
+
+    def __init__(self, talk: Talk = echo, *, tls: ssl.SSLContext | None = None, **options: Any) -> None:
+        self.sessions: list[Session] = []
+        self._talk = talk
+        options = {"ping_interval": None, "max_size": _LIMIT, "close_timeout": 5} | options
+        host = options.pop("host", "127.0.0.1")
+        port = options.pop("port", 0)
+        self._server = serve(self._run, host, port, ssl=tls, **options)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="websocket server", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.socket.getsockname()[1])
+
+    @property
+    def address(self) -> str:
+        host = self._server.socket.getsockname()[0]
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def _run(self, connection: ServerConnection) -> None:
+        session = Session(connection)
+        self.sessions.append(session)
+        try:
+            self._talk(connection)
+        except ConnectionClosed:
+            pass
+        except Exception as error:  # kept for stop()
+            session.failure = error
+            raise
+        finally:
+            connection.close()
+            session.over.set()
+
+    def wait_sessions(self, count: int = 1, timeout: float = 10.0) -> list[Session]:
+        """Wait until at least ``count`` WebSockets were opened."""
+        until(lambda: len(self.sessions) >= count, f"{count} WebSockets at the server", timeout)
+        return self.sessions
+
+    def stop(self) -> None:
+        """Close every connection, stop, and raise what a talk raised."""
+        self._server.shutdown()
+        self._thread.join(5)
+        for session in self.sessions:
+            if not session.over.is_set():
+                session.connection.close(1001)
+            session.wait_over()
+        for session in self.sessions:
+            if session.failure is not None:
+                raise session.failure
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def open_client(url: str, **options: Any) -> ClientConnection:
+    """A WebSocket client; ``options`` go to ``websockets.sync.client.connect``, without pings and any proxy."""
+    options = {"ping_interval": None, "max_size": _LIMIT, "close_timeout": 5, "proxy": None} | options
+    connection = _connect(url, **options)
+    assert isinstance(connection, ClientConnection)
+    return connection
