@@ -1,0 +1,50 @@
+"""Fixtures that every test may use: gateways as real processes, and servers that follow a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.gateway import Gateway, start
+from tests.doubles.peers import Script, ScriptedServer
+
+StartGateway = Callable[..., Gateway]
+Serve = Callable[..., ScriptedServer]
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGateway]:
+    """``start_gateway(ini_text, **values)``: see ``tests.doubles.gateway.start``; the clean end of each is asserted."""
+    started: list[Gateway] = []
+
+    def begin(text: str, **values: Any) -> Gateway:
+        gateway = start(text, tmp_path / f"gateway{len(started)}", **values)
+        started.append(gateway)
+        return gateway
+
+    failures = request.session.testsfailed
+    try:
+        yield begin
+        if request.session.testsfailed == failures:
+            for gateway in started:
+                gateway.stop()
+    finally:
+        for gateway in started:
+            gateway.kill()
+            if request.session.testsfailed != failures:
+                print(f"--- {gateway.directory.name}\n{gateway.log}")
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """``serve(script, **options)``: a ``ScriptedServer``; what its scripts raised fails the test at its end."""
+    with ExitStack() as stack:
+
+        def begin(script: Script, **options: Any) -> ScriptedServer:
+            return stack.enter_context(ScriptedServer(script, **options))
+
+        yield begin
