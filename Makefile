@@ -90,7 +90,7 @@ bench: venv
 # ---- products -------------------------------------------------------------------------------------------------------
 
 docs: venv
-	$(BIN)/python -m wsgate.config.reference > docs/reference.rst
+	$(BIN)/wsgate options --page > docs/reference.rst
 
 dist: venv
 	$(BIN)/python -m build --no-isolation --outdir dist .
