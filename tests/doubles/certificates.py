@@ -16,11 +16,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Name = str | x509.GeneralName
+Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ _CURVES: dict[str, type[ec.EllipticCurve]] = {"ec": ec.SECP256R1, "ec384": ec.SE
 
 
 def throwaway_key(kind: str) -> Key:
-    """A new key on a curve (``ec``, ``ec384``, ``secp256k1``), or the process's RSA key (``rsa``, ``rsa1024``)."""
+    """A new key (``ec``, ``ec384``, ``secp256k1``, ``ed25519``), or the process's RSA key (``rsa``, ``rsa1024``)."""
+    if kind == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
     return ec.generate_private_key(_CURVES[kind]()) if kind in _CURVES else _rsa_key(kind)
 
 
@@ -48,11 +51,17 @@ def _rsa_key(kind: str) -> rsa.RSAPrivateKey:
 class CertificateAuthority:
     """A root, or with ``parent`` an intermediate below it, whose files lie in ``directory``.
 
-    Trust ``ca_path``: the root's file, also of an intermediate.
+    Trust ``ca_path``: the root's file, also of an intermediate.  One that is not ``genuine`` has a certificate as any
+    server has, which must not sign others.
     """
 
     def __init__(
-        self, directory: Path, *, name: str = "Throw-away CA", parent: CertificateAuthority | None = None
+        self,
+        directory: Path,
+        *,
+        name: str = "Throw-away CA",
+        parent: CertificateAuthority | None = None,
+        genuine: bool = True,
     ) -> None:
         self.directory = directory
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -62,7 +71,7 @@ class CertificateAuthority:
         # Roots and intermediates have keys of their own: two authorities never stand in for each other.
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _subject(name)
-        self.certificate = self._sign_authority()
+        self.certificate = self._sign_authority(genuine)
         self.ca_path: Path = parent.ca_path if parent else directory / "ca.pem"
         if parent is None:
             self.ca_path.write_bytes(pem(self.certificate))
@@ -73,14 +82,14 @@ class CertificateAuthority:
 
     def issue(
         self,
-        names: str | Sequence[str],
+        names: str | Sequence[Name],
         *,
         key: str = "ec",
         days: float = 30,
         expired: bool = False,
         client: bool = False,
     ) -> IssuedCertificate:
-        """A certificate for ``names`` (DNS names, wildcards and addresses), valid for ``days`` from now.
+        """A certificate for ``names`` (DNS names, wildcards, addresses, ready-made names), valid for ``days`` from now.
 
         ``expired``: it ended yesterday.  ``client``: for clients only (extended key usage).  The common name says
         ``not-a-name.invalid``, so that whoever reads it as a host name is found out.
@@ -91,7 +100,7 @@ class CertificateAuthority:
             self._issued[question] = self._issue(listed, key, days, expired, client)
         return self._issued[question]
 
-    def _issue(self, names: tuple[str, ...], kind: str, days: float, expired: bool, client: bool) -> IssuedCertificate:
+    def _issue(self, names: tuple[Name, ...], kind: str, days: float, expired: bool, client: bool) -> IssuedCertificate:
         number = next(self._numbers)
         key = throwaway_key(kind)
         end = datetime.now(UTC) + (timedelta(days=-1) if expired else timedelta(days=days))
@@ -114,7 +123,7 @@ class CertificateAuthority:
     def _intermediates(self) -> bytes:
         return pem(self.certificate) + self.parent._intermediates() if self.parent else b""
 
-    def _sign_authority(self) -> x509.Certificate:
+    def _sign_authority(self, genuine: bool) -> x509.Certificate:
         issuer = self.parent or self
         end = datetime.now(UTC) + timedelta(days=365)
         usage = x509.KeyUsage(
@@ -123,14 +132,14 @@ class CertificateAuthority:
             key_encipherment=False,
             data_encipherment=False,
             key_agreement=False,
-            key_cert_sign=True,
-            crl_sign=True,
+            key_cert_sign=genuine,
+            crl_sign=genuine,
             encipher_only=False,
             decipher_only=False,
         )
         builder = (
             issuer._builder(self._name, self._key, end)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=genuine, path_length=None), critical=True)
             .add_extension(usage, critical=True)
         )
         return builder.sign(issuer._key, hashes.SHA256())
@@ -162,10 +171,13 @@ def write_key(path: Path, key: Key, mode: int = 0o600) -> Path:
     return path
 
 
-def general_names(names: Sequence[str]) -> list[x509.GeneralName]:
+def general_names(names: Sequence[Name]) -> list[x509.GeneralName]:
     """Subject alternative names: addresses as addresses, everything else as DNS names."""
     found: list[x509.GeneralName] = []
     for name in names:
+        if isinstance(name, x509.GeneralName):
+            found.append(name)
+            continue
         try:
             found.append(x509.IPAddress(ip_address(name)))
         except ValueError:

@@ -1,0 +1,1 @@
+"""TLS without I/O on sockets: certificates, policies, the choice by name, and trust in servers."""

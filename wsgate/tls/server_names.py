@@ -1,0 +1,111 @@
+"""Which certificate a client gets: by the name and the signature algorithms of its ClientHello.
+
+Every look-up is one in a dictionary: names that an attacker chooses cost no file access, no pattern and no search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
+
+    from wsgate.tls.certificates import CertificateChain
+
+#: The alert record for a name that is refused: fatal, unrecognized_name (RFC 6066 section 3, RFC 8446 section 6).
+#: Nothing has been said yet, so it goes out in the clear, before a connection of OpenSSL exists.
+UNRECOGNIZED_NAME = bytes.fromhex("15 0303 0002 02 70")
+
+
+class UnknownNames(Enum):
+    """What is done with a client that asks for a name of no section."""
+
+    DEFAULT = "default"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServerIdentity:
+    """One ``[tls NAME]`` section, ready to be served.
+
+    ``names`` are lower-case DNS names, ``*.example.org`` for a wildcard.  ``signatures`` are the codes of RFC 8446
+    section 4.2.3 that its key can make; ``rank`` orders keys for the same name, the cheapest signature first.
+    """
+
+    section: str
+    names: tuple[str, ...]
+    signatures: frozenset[int]
+    rank: int
+    context: SSL.Context
+    chain: CertificateChain
+
+
+class ServerNames:
+    """The sections of one listener, in the listener's order; the first is the default."""
+
+    __slots__ = ("_by_name", "_default", "_unknown", "identities")
+
+    def __init__(
+        self, identities: Sequence[ServerIdentity], unknown_names: UnknownNames = UnknownNames.DEFAULT
+    ) -> None:
+        if not identities:
+            raise ValueError("a TLS listener needs a section")
+        self.identities = tuple(identities)
+        self._unknown = unknown_names
+        self._by_name: dict[str, tuple[ServerIdentity, ...]] = {}
+        for identity in self.identities:
+            for name in identity.names:
+                self._add(name, identity)
+        first = self.identities[0]
+        self._default = _ordered(other for other in self.identities if set(other.names) == set(first.names))
+
+    def _add(self, name: str, identity: ServerIdentity) -> None:
+        """Put a section under a name; of two with the same kind of key, the listener's first one keeps it."""
+        known = self._by_name.get(name, ())
+        if all(other.rank != identity.rank for other in known):
+            self._by_name[name] = _ordered((*known, identity))
+
+    def choose(self, name: str | None, signature_algorithms: Sequence[int]) -> ServerIdentity | None:
+        """The identity for a ClientHello: its server name (``None``: none given) and signature algorithms.
+
+        ``None`` when the name is unknown and unknown names are refused: answer ``UNRECOGNIZED_NAME`` and close.
+        """
+        candidates = self._default if name is None else self._find(name)
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        for identity in candidates:
+            if not identity.signatures.isdisjoint(signature_algorithms):
+                return identity
+        # No match, or a TLS 1.2 client without the extension, which is old: RSA comes last and serves most of those.
+        return candidates[-1]
+
+    def serves(self, identity: ServerIdentity, host: str) -> bool:
+        """Whether a connection that was given ``identity`` may carry requests for ``host`` (421 otherwise).
+
+        ``host`` is a request's Host without its port.  Clients send no server name for an address, so an address
+        belongs to the default.
+        """
+        return identity in (self._default if _is_address(host) else self._find(host))
+
+    def _find(self, name: str) -> tuple[ServerIdentity, ...]:
+        name = name.lower().removesuffix(".")
+        found = self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2])
+        if found:
+            return found
+        return self._default if self._unknown is UnknownNames.DEFAULT else ()
+
+
+def _ordered(identities: Iterable[ServerIdentity]) -> tuple[ServerIdentity, ...]:
+    return tuple(sorted(identities, key=lambda identity: identity.rank))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
