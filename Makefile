@@ -90,7 +90,7 @@ bench: venv
 # ---- products -------------------------------------------------------------------------------------------------------
 
 docs: venv
-	$(BIN)/wsgate options --page > docs/reference.rst
+	$(BIN)/wsgate options --page > docs/configuration.rst
 
 dist: venv
 	$(BIN)/python -m build --no-isolation --outdir dist .
