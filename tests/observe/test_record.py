@@ -1,0 +1,21 @@
+"""The record holds facts, and none that must not be logged."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from wsgate.observe.record import AccessRecord, Kind
+
+
+def test_a_record_needs_only_its_kind_and_time() -> None:
+    record = AccessRecord(Kind.TCP, 12.5)
+    assert (record.kind, record.time, record.duration, record.status, record.cause) == ("tcp", 12.5, 0.0, None, "")
+
+
+def test_a_record_has_no_place_for_credentials_or_payload() -> None:
+    names = {field.name for field in fields(AccessRecord)}
+    assert not names & {"authorization", "cookie", "headers", "payload", "body"}
+    with pytest.raises(AttributeError):
+        AccessRecord(Kind.HTTP, 0.0).cookie = "a=b"  # type: ignore[attr-defined]
