@@ -1,0 +1,1 @@
+"""May this request or connection pass: pure decisions, acted on elsewhere."""

@@ -1,0 +1,1 @@
+"""Which route answers a request: pure, built once for each listener."""
