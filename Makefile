@@ -10,7 +10,7 @@ LOCK := requirements/lock.txt
 SUITE := .venv-conformance
 SUITE_LOCK := requirements/conformance.txt
 RELAYS := frames messages tunnel
-CONFORMANCE := $(SUITE)/bin/python tests/conformance/abts/run_abts.py --proxy wsgate
+CONFORMANCE := $(SUITE)/bin/python tests/conformance/abts/run_abts.py --proxy wsgate --strict
 
 # Nothing about where packages come from belongs in a lock file.
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
@@ -75,13 +75,13 @@ format: venv
 conformance: venv $(SUITE)/.installed
 	@set -e; for relay in $(RELAYS); do \
 		echo "== relay $$relay"; \
-		WSGATE_RELAY=$$relay $(CONFORMANCE) --preset full --scale 0.1 $(ARGS); \
+		WSGATE_RELAY=$$relay WSGATE_PYTHON=$(CURDIR)/$(BIN)/python $(CONFORMANCE) --preset full --scale 0.1 $(ARGS); \
 	done
 
 conformance-core: venv $(SUITE)/.installed
 	@set -e; for relay in $(RELAYS); do \
 		echo "== relay $$relay"; \
-		WSGATE_RELAY=$$relay $(CONFORMANCE) --preset core $(ARGS); \
+		WSGATE_RELAY=$$relay WSGATE_PYTHON=$(CURDIR)/$(BIN)/python $(CONFORMANCE) --preset core $(ARGS); \
 	done
 
 bench: venv
