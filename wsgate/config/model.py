@@ -214,6 +214,7 @@ class Server:
     max_conns: int = 0
     backup: bool = False
     down: bool = False
+    name: str = ""  # the host name that ``address`` was resolved from, for TLS
     factory: str = ""  # package.module:factory of an in-process Twisted factory, then ``address`` is empty
 
     def __str__(self) -> str:
@@ -256,7 +257,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole, checked configuration; ``source`` is the INI's absolute path or a name for text given directly."""
+    """A whole, checked configuration; ``source`` is the INI's absolute path or a name for text given directly.
+
+    ``warnings`` are sentences about what is allowed and probably not meant; they make no configuration different.
+    """
 
     source: str
     gateway: GatewayOptions
@@ -265,3 +269,4 @@ class Config:
     routes: tuple[Route, ...] = ()
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     apps: tuple[App, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)

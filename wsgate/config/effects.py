@@ -1,0 +1,128 @@
+"""Options that would do nothing where they stand.
+
+They are refused, because whoever sets a limit or a hook counts on it.  Switched off (``off`` or ``0``) they may stand
+anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from wsgate.config.build import SELF_SIGNED
+from wsgate.config.model import Config, Mode, ProxyTarget, RelayKind, StaticTarget
+from wsgate.config.options import LIMITS
+from wsgate.config.problems import Findings
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """``options`` of a kind of section work only where ``met`` says so of the section; ``words`` tells the operator
+    what it takes.  ``on`` are the options that ``met`` looks at."""
+
+    kind: str
+    options: tuple[str, ...]
+    words: str
+    on: tuple[str, ...]
+    met: Callable[[Any], bool]
+
+
+_RELAY = ("websocket", "origins", "extensions", "compression", "on_message", *LIMITS)
+_MESSAGES = ("compression", "on_message")
+_FRAMES = (
+    *("max_frame", "max_message", "max_fragments", "validate_utf8", "ping_interval", "ping_timeout"),
+    *("messages_per_second", "messages_burst", "bytes_per_second", "bytes_burst", "limit_action", "close_timeout"),
+)
+_HTTP = (
+    *("head_timeout", "body_timeout", "keepalive_timeout", "keepalive_requests", "max_head", "max_fields"),
+    "trusted_proxies",
+)
+
+# Of several needs of one option the first that is not met is told.
+NEEDS = (
+    Need("listener", ("half_close", "idle_timeout"), "mode = tcp", ("mode",), lambda x: x.mode is Mode.TCP),
+    Need("listener", _HTTP, "mode = http", ("mode",), lambda x: x.mode is Mode.HTTP),
+    Need("listener", ("tls_timeout",), "tls = NAME", ("tls",), lambda x: bool(x.tls)),
+    Need("listener", ("unix_mode",), "a unix: address in bind", ("bind",), lambda x: any(a.is_unix for a in x.bind)),
+    Need("tls", ("key",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
+    Need(
+        "route",
+        ("static_index", "static_max_age"),
+        "static = DIRECTORY",
+        ("static",),
+        lambda x: isinstance(x.target, StaticTarget),
+    ),
+    Need(
+        "route",
+        ("strip_prefix", "rewrite"),
+        "upstream = NAME or static = DIRECTORY",
+        ("upstream", "static"),
+        lambda x: isinstance(x.target, ProxyTarget | StaticTarget),
+    ),
+    Need("route", _RELAY, "upstream = NAME", ("upstream",), lambda x: isinstance(x.target, ProxyTarget)),
+    Need(
+        "route",
+        tuple(option for option in _RELAY if option not in ("websocket", "compression", "on_message")),
+        "websocket = frames, messages or tunnel",
+        ("websocket",),
+        lambda x: x.websocket is not RelayKind.OFF,
+    ),
+    Need("route", _MESSAGES, "websocket = messages", ("websocket",), lambda x: x.websocket is RelayKind.MESSAGES),
+    Need(
+        "route",
+        ("extensions",),
+        "websocket = frames or tunnel (messages agrees on extensions itself)",
+        ("websocket",),
+        lambda x: x.websocket is not RelayKind.MESSAGES,
+    ),
+    Need(
+        "route",
+        _FRAMES,
+        "websocket = frames or messages (tunnel sees no frames)",
+        ("websocket",),
+        lambda x: x.websocket is not RelayKind.TUNNEL,
+    ),
+    Need("route", ("ping_timeout",), "ping_interval", ("ping_interval",), lambda x: x.limits.ping_interval > 0),
+    Need("route", ("max_age_jitter",), "max_age", ("max_age",), lambda x: x.limits.max_age > 0),
+    Need(
+        "route",
+        ("messages_burst",),
+        "messages_per_second",
+        ("messages_per_second",),
+        lambda x: x.limits.messages_per_second > 0,
+    ),
+    Need("route", ("bytes_burst",), "bytes_per_second", ("bytes_per_second",), lambda x: x.limits.bytes_per_second > 0),
+    Need(
+        "route",
+        ("limit_action",),
+        "messages_per_second or bytes_per_second",
+        ("messages_per_second", "bytes_per_second"),
+        lambda x: x.limits.messages_per_second > 0 or x.limits.bytes_per_second > 0,
+    ),
+    Need("upstream", ("tls_verify", "tls_ca", "tls_server_name"), "tls = on", ("tls",), lambda x: x.tls is not None),
+)
+
+
+def check(config: Config, findings: Findings) -> None:
+    """Find the options that have no effect."""
+    sections: dict[str, Iterable[Any]] = {
+        "listener": config.listeners,
+        "tls": config.tls.values(),
+        "route": config.routes,
+        "upstream": config.upstreams.values(),
+    }
+    for kind, items in sections.items():
+        for item in items:
+            _check_section(kind, item, findings)
+
+
+def _check_section(kind: str, item: Any, findings: Findings) -> None:
+    told: set[str] = set()
+    for need in NEEDS:
+        if need.kind != kind or need.met(item) or findings.is_bad(kind, item.name, *need.on):
+            continue
+        for option in need.options:
+            if option not in told and findings.is_set(kind, item.name, option):
+                findings.problem(kind, item.name, option, f"has no effect without {need.words}")
+                told.add(option)

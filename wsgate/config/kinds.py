@@ -1,0 +1,103 @@
+"""The kinds of values that options have: what the reference page says of each, and its parser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wsgate.config import addresses, locations, values
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """``parse`` takes the text of a value; ``empty`` is what an option without a value has, where that is its
+    default; with ``lines`` a value may have several lines."""
+
+    name: str
+    parse: Callable[[str], Any]
+    doc: str
+    empty: Any = None
+    lines: bool = False
+
+
+def _choice(*words: str) -> Kind:
+    return Kind(" | ".join(words), values.choice(*words), "", empty="")
+
+
+def _list(name: str, parse: Callable[[str], Any], doc: str, empty: str = "") -> Kind:
+    return Kind(name, values.listed(parse, empty=empty), doc, empty=(), lines=True)
+
+
+_PATH = "A relative path is relative to the INI's directory."
+
+SWITCH = Kind("switch", values.switch, "``on`` or ``off``.")
+DURATION = Kind("duration", values.duration, "A number and a unit: ``500ms``, ``10s``, ``5m``, ``1h``, ``1d``.")
+DURATION_OR_OFF = Kind("duration or off", values.duration_or_off, "A duration; ``off`` or ``0`` is never.")
+SIZE = Kind("size", values.size, "Bytes, or with a unit of 1024: ``4096``, ``64k``, ``1m``, ``2g``.")
+SIZE_OR_OFF = Kind("size or off", values.size_or_off, "A size; ``off`` or ``0`` is no limit.")
+COUNT = Kind("count", values.count, "A whole number from 0.")
+POSITIVE = Kind("positive count", values.positive, "A whole number from 1.")
+RATE = Kind("rate", values.rate, "How many a second: ``100``, ``0.5``; ``off`` or ``0`` is no limit.")
+PERCENTAGE = Kind("percentage", values.share, "``0%`` to ``100%``.")
+MODE_BITS = Kind("permissions", values.file_mode, "Octal permission bits such as ``0660``.")
+TEXT = Kind("text", values.line, "Any text on one line.", empty="")
+PATH = Kind("path", values.file_path, f"A file or directory. {_PATH}")
+ACCESS_LOG = Kind("- | off | file", values.path_or("-", "off", example="logs/access.log"), "")
+CERTIFICATE = Kind("self-signed | file", values.path_or("self-signed", example="/etc/wsgate/site.pem"), "")
+PYTHON_NAME = Kind("Python name", values.python_name, "An object in Python: ``package.module:name``.", empty="")
+NAME = Kind("name", values.section_name, "The name of another section.", empty="")
+NAMES = _list("names", values.section_name, "Names of other sections.")
+METHODS = _list("methods", values.method, "HTTP methods in capitals.")
+FILE_NAMES = _list("file names", values.file_name, "Names of files, without directories.")
+NETWORKS = _list("networks", addresses.network, "Addresses and networks: ``127.0.0.1``, ``10.0.0.0/8``, ``fd00::/8``.")
+HOSTS = _list("hosts", addresses.host, "Host names, ``*.example.org`` for all below one, or IP addresses; no ports.")
+CERTIFICATE_NAMES = _list("certificate names", addresses.certificate_name, "Host names and IP addresses.")
+SERVER_NAME = Kind("host name", addresses.certificate_name, "A host name or an IP address.", empty="")
+ORIGINS = _list("origins", addresses.origin, "``same``, ``any``, ``null``, or origins such as ``https://example.org``.")
+LISTEN = Kind(
+    "listen address",
+    addresses.listen_address,
+    "``127.0.0.1:8080``, ``[::1]:8080``, ``*:8080`` (every IPv4 address; ``[::]:8080`` is every IPv6 address), or a "
+    f"unix socket ``unix:run/web.sock``. Port 0 is any free one. {_PATH}",
+)
+BINDS = _list(
+    "listen addresses",
+    addresses.listen_address,
+    "One or more listen addresses.",
+    empty="expected at least one address such as 127.0.0.1:8080",
+)
+SERVERS = _list(
+    "servers",
+    addresses.server,
+    "Each an address to connect to (``127.0.0.1:9000``, ``app.example.org:9000``, ``[::1]:9000``, "
+    "``unix:run/app.sock``) or ``python:package.module:factory``, a Twisted factory in the gateway's own process; "
+    "behind it, with nginx's meaning, ``weight=1``, ``max_fails=1``, ``fail_timeout=10s``, ``max_conns=0``, "
+    "``backup``, ``down``.",
+    empty="expected at least one server such as 127.0.0.1:9000",
+)
+PATTERN = Kind(
+    "path pattern",
+    locations.path_pattern,
+    "nginx's kinds of location: ``/prefix``, ``= /exact``, ``^~ /prefix`` (before regular expressions), ``~ regex``, "
+    "``~* regex`` (any case). The request's path is compared decoded and normalised.",
+)
+REWRITE = Kind("path of a URL", locations.rewrite, "A path such as ``/api/``, written decoded.", empty="")
+REDIRECT = Kind(
+    "redirect",
+    locations.redirect,
+    "``[STATUS] URL`` with 301, 302 (the default), 303, 307 or 308; ``$host``, ``$path`` and ``$query`` (with its "
+    "``?``, or nothing) are those of the request.",
+)
+RESPOND = Kind("response", locations.respond, "``STATUS [TEXT]``.")
+
+MODE = _choice("http", "tcp")
+LOG_FORMAT = _choice("text", "json")
+TLS_VERSION = _choice("1.2", "1.3")
+RELAY = _choice("frames", "messages", "tunnel", "off")
+EXTENSIONS = _choice("pass", "strip")
+COMPRESSION = _choice("off", "client")
+ENCODED_SLASH = _choice("refuse", "pass")
+LIMIT_ACTION = _choice("close", "wait")
+BALANCE = _choice("round_robin")
+APP = _choice("echo", "chat", "ticker", "progress", "board")

@@ -1,0 +1,202 @@
+"""The one table of options: parsing, the commented sample and the reference page are all made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from wsgate.config import kinds as k
+from wsgate.config.model import RelayLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of one kind of section.  ``default`` is written as in an INI, None where the option must be given,
+    and empty where it may be left out; ``example`` is what the sample shows, if not the default."""
+
+    section: str
+    name: str
+    kind: k.Kind
+    default: str | None
+    doc: str
+    example: str = ""
+
+    @property
+    def shown(self) -> str:
+        """A value to show: the example, or the default."""
+        return self.example or self.default or ""
+
+    def parse(self, text: str) -> Any:
+        """The value of a text; raises ``BadValue``."""
+        return self.kind.empty if not text and self.default == "" else self.kind.parse(text)
+
+    def fallback(self) -> Any:
+        """The default; for an option that must be given a value that only lets later checks go on."""
+        return self.parse(self.example if self.default is None else self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionKind:
+    """A kind of section; ``named`` ones may stand several times, each with a name."""
+
+    kind: str
+    named: bool
+    doc: str
+
+    @property
+    def header(self) -> str:
+        return f"[{self.kind} NAME]" if self.named else f"[{self.kind}]"
+
+
+SECTIONS = {
+    section.kind: section
+    for section in (
+        SectionKind("gateway", False, "What holds for the whole process."),
+        SectionKind("listener", True, "Where clients connect, and whether what they say is read (Layer 7) or not."),
+        SectionKind("tls", True, "A certificate. A listener that names it speaks TLS."),
+        SectionKind("route", True, "What happens to a request of an http listener, by its host and path."),
+        SectionKind("upstream", True, "A group of servers that do the same work."),
+        SectionKind("app", True, "A bundled demo WebSocket server on a port of its own, run beside the gateway."),
+    )
+}
+
+_GATEWAY = (
+    ("state_dir", k.PATH, "state", "Where the gateway keeps what it makes, such as self-signed certificates."),
+    ("access_log", k.ACCESS_LOG, "-", "Where access records go: standard output, nowhere, or a file."),
+    ("access_format", k.LOG_FORMAT, "text", "The form of access records: one line of words, or one of JSON."),
+    ("log_query", k.SWITCH, "off", "Whether records hold query strings; they often hold secrets."),
+    ("max_connections", k.COUNT, "0", "Client connections of the whole gateway; 0: what the descriptor limit allows."),
+    ("drain_timeout", k.DURATION, "30s", "How long a stopping gateway waits for its connections to end."),
+    ("server_header", k.TEXT, "", "The Server header of the gateway's own answers; none where empty.", "wsgate"),
+)
+
+_LISTENER = (
+    ("bind", k.BINDS, None, "The addresses to listen on.", "127.0.0.1:8080"),
+    ("mode", k.MODE, "http", "http reads requests and chooses a route for each; tcp tunnels whatever it is given."),
+    ("tls", k.NAMES, "", "The tls sections to use: the first is the default, the others go by name.", "site"),
+    ("upstream", k.NAME, "", "Mode tcp: the upstream that takes the connections.", "wsapp"),
+    ("backlog", k.POSITIVE, "4096", "Connections that the kernel holds until they are accepted."),
+    ("half_close", k.SWITCH, "on", "Mode tcp: carry the end of one direction over and let the other go on."),
+    ("idle_timeout", k.DURATION_OR_OFF, "10m", "Mode tcp: close where neither direction has moved for so long."),
+    ("tls_timeout", k.DURATION, "10s", "Time for the TLS handshake."),
+    ("head_timeout", k.DURATION, "10s", "Mode http: time for the head of a request."),
+    ("body_timeout", k.DURATION, "60s", "Mode http: time between two pieces of a request's body."),
+    ("keepalive_timeout", k.DURATION, "75s", "Mode http: how long a connection may wait for its next request."),
+    ("keepalive_requests", k.POSITIVE, "1000", "Mode http: requests on one connection before it is closed."),
+    ("max_head", k.SIZE, "16k", "Mode http: size of a request's head; more is refused with 431."),
+    ("max_fields", k.POSITIVE, "100", "Mode http: header fields of a request; more are refused with 431."),
+    ("max_connections", k.COUNT, "0", "Client connections of this listener; 0: only the gateway's limit holds."),
+    (
+        "trusted_proxies",
+        k.NETWORKS,
+        "",
+        "Mode http: clients whose X-Forwarded-* and Forwarded fields are believed.",
+        "10.0.0.0/8, ::1",
+    ),
+    ("unix_mode", k.MODE_BITS, "0660", "Permissions of the unix sockets that are bound."),
+)
+
+_TLS = (
+    ("certificate", k.CERTIFICATE, None, "A PEM file with its chain, or self-signed: made once.", "self-signed"),
+    ("key", k.PATH, "", "The PEM file of the key; empty: it is in the certificate's file.", "/etc/wsgate/key.pem"),
+    (
+        "names",
+        k.CERTIFICATE_NAMES,
+        "",
+        "The names it is for; empty: those in the file, and localhost where it is self-signed.",
+        "localhost",
+    ),
+    ("min_version", k.TLS_VERSION, "1.2", "The lowest version of TLS that is spoken."),
+)
+
+_ROUTE = (
+    ("listener", k.NAMES, "", "The http listeners it is for; empty: all of them.", "web, secure"),
+    ("host", k.HOSTS, "", "The hosts it is for; empty: any.", "example.org, *.example.org"),
+    ("path", k.PATTERN, "/", "The paths it is for; the most exact pattern of all routes wins, as in nginx."),
+    ("upstream", k.NAME, "", "Target: the servers of an upstream, for HTTP and WebSocket.", "wsapp"),
+    ("static", k.PATH, "", "Target: the files below a directory.", "../www"),
+    ("redirect", k.REDIRECT, "", "Target: another URL.", "301 https://$host$path$query"),
+    ("respond", k.RESPOND, "", "Target: a fixed answer.", "404 Nothing here"),
+    ("static_index", k.FILE_NAMES, "index.html", "Files that answer for a directory; the first that is there."),
+    ("static_max_age", k.DURATION_OR_OFF, "off", "How long clients may keep files without asking again."),
+    (
+        "websocket",
+        k.RELAY,
+        "frames",
+        "How WebSockets are relayed: frames passes them on and checks each; messages ends WebSocket here and starts it "
+        "anew; tunnel passes bytes; off refuses them.",
+    ),
+    ("strip_prefix", k.SWITCH, "off", "Take the matched prefix away from the path before it goes to the target."),
+    ("rewrite", k.REWRITE, "", "Put this in place of the matched part of the path, as nginx's proxy_pass.", "/api/"),
+    ("methods", k.METHODS, "", "The methods that are let through; empty: any.", "GET, HEAD"),
+    (
+        "origins",
+        k.ORIGINS,
+        "",
+        "The origins whose pages may open WebSockets; empty: same where the request carries a cookie, otherwise any.",
+        "same, https://example.org",
+    ),
+    ("extensions", k.EXTENSIONS, "pass", "Whether client and server may agree on extensions such as compression."),
+    ("compression", k.COMPRESSION, "off", "Relay messages: compress towards clients."),
+    ("on_message", k.PYTHON_NAME, "", "Relay messages: a function that sees each message.", "hooks.chat:on_message"),
+    ("encoded_slash", k.ENCODED_SLASH, "refuse", "What happens to paths with %2f: 400, or they go on unread."),
+    ("max_body", k.SIZE_OR_OFF, "10m", "Size of a request's body; more is refused with 413."),
+    ("max_frame", k.SIZE_OR_OFF, "off", "Size of a WebSocket frame; a larger one closes with 1009."),
+    ("max_message", k.SIZE_OR_OFF, "1m", "Size of a WebSocket message, as on the wire; a larger one closes with 1009."),
+    ("max_fragments", k.COUNT, "16384", "Frames of one message; 0: no limit."),
+    ("messages_per_second", k.RATE, "off", "Messages that a client may send."),
+    ("messages_burst", k.COUNT, "0", "Messages that may come at once; 0: as many as in one second.", "20"),
+    ("bytes_per_second", k.SIZE_OR_OFF, "off", "Bytes that a client may send."),
+    ("bytes_burst", k.SIZE_OR_OFF, "0", "Bytes that may come at once; 0: as many as in one second.", "1m"),
+    ("limit_action", k.LIMIT_ACTION, "close", "Over a rate: close with 1008, or wait with reading."),
+    ("validate_utf8", k.SWITCH, "off", "Whether text that is not UTF-8 closes with 1007."),
+    ("ping_interval", k.DURATION_OR_OFF, "20s", "Ping a side that has said nothing for so long."),
+    ("ping_timeout", k.DURATION, "20s", "Time for the answer to a ping."),
+    ("idle_timeout", k.DURATION_OR_OFF, "off", "Close a WebSocket without messages for so long."),
+    ("max_age", k.DURATION_OR_OFF, "off", "Close a WebSocket that is so old; clients come back."),
+    ("max_age_jitter", k.PERCENTAGE, "10%", "How much later, by chance, so that they do not come back together."),
+    ("close_timeout", k.DURATION, "5s", "Time for the other side's Close before the connection is cut."),
+    ("slow_consumer_timeout", k.DURATION_OR_OFF, "60s", "Close where a side has taken nothing for so long."),
+    ("buffer", k.SIZE, "64k", "Bytes that wait for a slow side before the other is no longer read."),
+)
+
+_UPSTREAM = (
+    ("servers", k.SERVERS, None, "The servers, one a line.", "127.0.0.1:9000 weight=2"),
+    ("balance", k.BALANCE, "round_robin", "How the servers take turns."),
+    ("tls", k.SWITCH, "off", "Speak TLS to the servers."),
+    ("tls_verify", k.SWITCH, "on", "Check their certificates."),
+    ("tls_ca", k.PATH, "", "The PEM file of the authorities to believe; empty: the system's.", "ca.pem"),
+    ("tls_server_name", k.SERVER_NAME, "", "The name to ask for and to check; empty: the server's.", "app.internal"),
+    ("connect_timeout", k.DURATION, "5s", "Time to connect to one server."),
+    ("handshake_timeout", k.DURATION, "10s", "Time for a server's answer to a WebSocket handshake."),
+    ("response_timeout", k.DURATION, "60s", "Time between two pieces of a server's HTTP answer."),
+    ("tries", k.COUNT, "0", "Servers to try for one request; 0: all."),
+    ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),
+    ("keepalive_timeout", k.DURATION, "60s", "How long they are kept."),
+)
+
+_APP = (
+    ("kind", k.APP, None, "Which of the demo servers.", "echo"),
+    ("bind", k.LISTEN, None, "Where it listens.", "127.0.0.1:9101"),
+)
+
+OPTIONS: tuple[Option, ...] = tuple(
+    Option(section, *row)
+    for section, rows in (
+        ("gateway", _GATEWAY),
+        ("listener", _LISTENER),
+        ("tls", _TLS),
+        ("route", _ROUTE),
+        ("upstream", _UPSTREAM),
+        ("app", _APP),
+    )
+    for row in rows
+)
+# The options of a route that limit a WebSocket; the model holds them together.
+LIMITS = tuple(field.name for field in fields(RelayLimits))
+
+
+def of_section(kind: str, options: Iterable[Option] = OPTIONS) -> dict[str, Option]:
+    """The options of a kind of section by name, in the order of the table."""
+    return {option.name: option for option in options if option.section == kind}
