@@ -6,11 +6,10 @@ import contextlib
 import socket
 import threading
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from tests.doubles.peers import ScriptedServer
 from tests.doubles.raw import Wire, connect
+from tests.doubles.stopping import Stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class _Pump:
                 wire.reset()
 
 
-class FaultProxy:
+class FaultProxy(Stopping):
     """Listens, connects each client to ``target`` and does ``up`` to what clients send, ``down`` to what they get.
 
     Both can be replaced while it runs; connections that are there keep what they had.
@@ -133,11 +132,3 @@ class FaultProxy:
             with contextlib.suppress(OSError):
                 wire.sock.shutdown(socket.SHUT_RDWR)
         self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

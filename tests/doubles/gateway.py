@@ -166,7 +166,10 @@ def start(text: str, directory: Path, *, environment: dict[str, str] | None = No
 
     def listens() -> bool:
         assert process.poll() is None, f"the gateway ended with {process.returncode}\n{gateway.log}"
-        found = processes.listening(process.pid)
+        try:
+            found = processes.listening(process.pid)
+        except OSError:  # it ends just now; the next look has its exit code
+            return False
         return bool(found) and wanted <= found
 
     try:

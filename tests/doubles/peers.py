@@ -7,11 +7,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from tests.doubles.raw import Wire
 from tests.doubles.raw_tls import TlsWire
+from tests.doubles.stopping import Stopping
 from tests.doubles.waiting import until
 
 Script = Callable[[Wire], None]
@@ -32,7 +32,7 @@ class Visit:
         return self
 
 
-class ScriptedServer:
+class ScriptedServer(Stopping):
     """Takes connections and lets ``script`` talk on each, in a thread of its own, until it returns; then it closes.
 
     An OSError in a script (the peer is gone, or nothing came in time) ends its connection and is kept in the visit;
@@ -134,14 +134,6 @@ class ScriptedServer:
         for visit in self.visits:
             if visit.failure is not None and not isinstance(visit.failure, OSError):
                 raise visit.failure
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _listen(host: str, port: int, path: str, receive_buffer: int, backlog: int) -> socket.socket:

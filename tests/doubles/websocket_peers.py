@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
@@ -13,6 +12,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as _connect
 from websockets.sync.server import ServerConnection, serve
 
+from tests.doubles.stopping import Stopping
 from tests.doubles.waiting import until
 
 Talk = Callable[[ServerConnection], None]
@@ -61,7 +61,7 @@ class Session:
         return self
 
 
-class WebSocketServer:
+class WebSocketServer(Stopping):
     """A threaded WebSocket server on a free port; ``talk`` runs for each connection, by default an echo.
 
     ``options`` go to ``websockets.sync.server.serve``.
@@ -116,14 +116,6 @@ class WebSocketServer:
         for session in self.sessions:
             if session.failure is not None:
                 raise session.failure
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def open_client(url: str, **options: Any) -> ClientConnection:
