@@ -1,0 +1,117 @@
+"""The servers of one upstream, and the order in which a connection or request tries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+from wsgate.balance.consistent_hash import consistent_hash
+from wsgate.balance.least_conn import least_conn
+from wsgate.balance.method import Balance, Method, parse_balance
+from wsgate.balance.places import LocalPlaces, Places
+from wsgate.balance.random_two import random_two
+from wsgate.balance.round_robin import round_robin
+from wsgate.balance.servers import ServerState
+from wsgate.config.model import Server
+
+Choice = Callable[[Sequence[ServerState]], ServerState]
+
+
+class Group:
+    """Servers with their states.  ``name`` keeps the counts of two upstreams with the same server apart in ``places``.
+
+    Raises ValueError for a ``balance`` that ``parse_balance`` does not know.
+    """
+
+    __slots__ = ("_backup", "_primary", "_rng", "balance", "name", "places", "states")
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        balance: str,
+        rng: Random,
+        places: Places | None = None,
+        name: str = "",
+    ) -> None:
+        self.name = name
+        self.places = LocalPlaces() if places is None else places
+        self._rng = rng
+        self.balance: Balance
+        self.states: tuple[ServerState, ...] = ()
+        self.reconfigure(servers, balance)
+
+    def reconfigure(self, servers: Sequence[Server], balance: str) -> None:
+        """Take over other options.  What is known of a server whose address stays is kept, connections included.
+
+        Orders that are under way end with the servers they began with.  Raises ValueError, and then nothing changed.
+        """
+        self.balance = parse_balance(balance)
+        known = {state.key: state for state in self.states}
+        states: dict[str, ServerState] = {}
+        for server in servers:
+            key = self._key(server, states)
+            state = known.get(key)
+            if state is None:
+                state = ServerState(key, server, self.places)
+            else:
+                state.reconfigure(server)
+            state.alone = len(servers) == 1
+            states[key] = state
+        self.states = tuple(states.values())
+        self._primary = tuple(state for state in self.states if not state.server.backup)
+        self._backup = tuple(state for state in self.states if state.server.backup)
+
+    def _key(self, server: Server, taken: dict[str, ServerState]) -> str:
+        """What the server is counted under; an address that is listed again counts apart."""
+        key = f"{self.name}/{server}"
+        again = 1
+        while key in taken:
+            again += 1
+            key = f"{self.name}/{server}#{again}"
+        return key
+
+    def order(self, now: float, key: bytes | None = None) -> Order:
+        """The servers to try, each once: the eligible ones as the method has it, then the backups likewise.
+
+        ``now`` is monotonic seconds.  ``key`` is for ``hash``; without one, or with an empty one, it is round robin.
+        """
+        return Order((self._primary, self._backup), self._choice(key), now)
+
+    def _choice(self, key: bytes | None) -> Choice:
+        match self.balance.method:
+            case Method.LEAST_CONN:
+                return least_conn
+            case Method.RANDOM_TWO:
+                return lambda candidates: random_two(candidates, self._rng)
+            case Method.FIRST:
+                return lambda candidates: candidates[0]
+            case Method.HASH if key:
+                return lambda candidates: consistent_hash(candidates, key)
+        return round_robin
+
+
+class Order(Iterator[ServerState]):
+    """The servers for one connection or request.  A server is chosen when it is asked for, by what holds then.
+
+    ``now`` is the time of the choice, in monotonic seconds: set it anew before asking for a later item.
+    """
+
+    __slots__ = ("_choice", "_tiers", "_tried", "now")
+
+    def __init__(self, tiers: Sequence[Sequence[ServerState]], choice: Choice, now: float) -> None:
+        self._tiers = tiers
+        self._choice = choice
+        self._tried: list[ServerState] = []
+        self.now = now
+
+    def __next__(self) -> ServerState:
+        """The next server, to be counted with ``taken`` before it is used; StopIteration when none is left."""
+        now, tried = self.now, self._tried
+        for tier in self._tiers:
+            candidates = [state for state in tier if state not in tried and state.is_eligible(now)]
+            if candidates:
+                state = self._choice(candidates)
+                state.chosen(now)
+                tried.append(state)
+                return state
+        raise StopIteration

@@ -1,0 +1,105 @@
+"""What is known of one server: its turn, its failures, its open connections.
+
+The rules of failure and recovery are nginx's (ngx_http_upstream_round_robin.c): ``max_fails`` failures in a row, with
+no more than ``fail_timeout`` between them, put a server aside for ``fail_timeout``; then one connection probes it.
+"""
+
+from __future__ import annotations
+
+from wsgate.balance.places import Places
+from wsgate.config.model import Server
+
+_NEVER = float("-inf")
+
+
+class ServerState:
+    """The run-time side of a ``Server``; one object lives as long as the address is part of the upstream.
+
+    All times are seconds of one monotonic clock.  ``alone`` is set for the only server of a group: its failures count
+    for nothing, since there is no other to try.
+    """
+
+    __slots__ = (
+        "_places",
+        "accessed",
+        "alone",
+        "checked",
+        "current",
+        "draining",
+        "effective",
+        "fails",
+        "key",
+        "server",
+    )
+
+    def __init__(self, key: str, server: Server, places: Places) -> None:
+        self.key = key
+        self.server = server
+        self._places = places
+        self.alone = False
+        self.draining = False  # by the operator: no new connections
+        self.current = 0  # smooth weighted round robin's running value
+        self.effective = server.weight  # lowered by failures, and regained turn by turn
+        self.fails = 0
+        self.checked = _NEVER  # the last failure, or the choice that probes after one
+        self.accessed = _NEVER  # the last failure
+
+    def __repr__(self) -> str:
+        return f"<ServerState {self.key} conns={self.conns} fails={self.fails}>"
+
+    @property
+    def conns(self) -> int:
+        """Open connections now, those of all workers."""
+        return self._places.count(self.key)
+
+    def reconfigure(self, server: Server) -> None:
+        """Take over new options of the same address; a new weight starts without the old one's history."""
+        if server.weight != self.server.weight:
+            self.current = 0
+            self.effective = server.weight
+        self.server = server
+
+    def is_eligible(self, now: float) -> bool:
+        """Whether a new connection may be given to it."""
+        server = self.server
+        if server.down or self.draining or self.is_set_aside(now):
+            return False
+        return not server.max_conns or self.conns < server.max_conns
+
+    def is_set_aside(self, now: float) -> bool:
+        """Whether it failed too often of late."""
+        server = self.server
+        if self.alone or not server.max_fails or self.fails < server.max_fails:
+            return False
+        return now - self.checked <= server.fail_timeout
+
+    def chosen(self, now: float) -> None:
+        """An order names it: if it was set aside until now, this is the one probe of the next ``fail_timeout``."""
+        if now - self.checked > self.server.fail_timeout:
+            self.checked = now
+
+    def taken(self) -> bool:
+        """Count one connection; False, and nothing is counted, if ``max_conns`` was reached meanwhile.
+
+        Called when the order names the server, before anything is dialled; if False, go on with the order's next.
+        """
+        return self._places.take(self.key, self.server.max_conns)
+
+    def released(self) -> None:
+        """The connection that was counted by ``taken`` is over."""
+        self._places.give_back(self.key)
+
+    def failed(self, now: float) -> None:
+        """A connection attempt or a request failed by the server's fault."""
+        if self.alone:
+            return
+        self.fails += 1
+        self.accessed = self.checked = now
+        server = self.server
+        if server.max_fails:
+            self.effective = max(0, self.effective - server.weight // server.max_fails)
+
+    def succeeded(self, now: float) -> None:
+        """A connection attempt or a request went well; the failures before the last probe are forgotten."""
+        if self.accessed < self.checked:
+            self.fails = 0
