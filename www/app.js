@@ -66,3 +66,12 @@ field(document, "host").textContent = location.host;
 field(document, "scheme").textContent = scheme === "wss:" ? "wss, ends TLS here" : "ws, no TLS";
 connectAll.onclick = () => connections.forEach((one) => one.connect());
 disconnectAll.onclick = () => connections.forEach((one) => one.disconnect());
+
+// A browser may keep a page that was left, frozen, with its connections open: nobody would read them. It may also show
+// that page again.
+let resumed = [];
+addEventListener("pagehide", () => {
+  resumed = connections.filter((one) => one.wanted);
+  resumed.forEach((one) => one.disconnect(1000, "the page was left"));
+});
+addEventListener("pageshow", (event) => event.persisted && resumed.forEach((one) => one.connect()));

@@ -29,6 +29,11 @@ export class Connection extends EventTarget {
     this.#subprotocol = subprotocol;
   }
 
+  // Whether it is open or shall be.
+  get wanted() {
+    return this.#wanted;
+  }
+
   get subprotocol() {
     return this.#socket?.protocol ?? "";
   }
