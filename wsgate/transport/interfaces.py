@@ -39,10 +39,10 @@ class LegProtocol(Protocol):
 
 
 class _Nobody:
-    """The protocol of a leg that nobody speaks on."""
+    """The protocol of a leg that nobody listens to: one that is not used yet, or is on its way out."""
 
     def dataReceived(self, data: Data) -> None:
-        raise AssertionError("bytes for nobody")
+        return
 
     def readConnectionLost(self) -> None:
         return
@@ -78,6 +78,10 @@ class Leg(Protocol):
     received: int
     sent: int
     queued: int
+
+    @property
+    def paused(self) -> bool:
+        """Whether reading is paused."""
 
     def write(self, data: Data) -> None:
         """Send at once what the socket takes and queue a copy of the rest; the producer is paused while bytes wait."""

@@ -97,6 +97,10 @@ class TcpLeg:
         return self._fd
 
     @property
+    def paused(self) -> bool:
+        return self._paused
+
+    @property
     def closed(self) -> bool:
         return self._fd < 0
 

@@ -1,0 +1,89 @@
+"""Writing one HTTP/1 answer: its framing, and its head in one send with the first bytes of its body."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from wsgate.transport.interfaces import Data, Leg
+from wsgate.wire.fields import Fields, encode_response
+from wsgate.wire.framing import Ending, Framing
+from wsgate.wire.heads import RequestHead
+from wsgate.wire.http_body import LAST_CHUNK, chunk_head, last_chunk
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = (b"Connection", b"close")
+_KEEP_ALIVE = (b"Connection", b"keep-alive")
+_CHUNKED = (b"Transfer-Encoding", b"chunked")
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+
+
+class AnswerWriter:
+    """The answer to one request.
+
+    ``keep`` says whether the connection goes on behind it, ``begun`` whether its head has been made.  ``head`` is None
+    where the request could not be read.
+    """
+
+    __slots__ = ("_chunked", "_head_request", "_leg", "_minor", "_unsent", "begun", "keep")
+
+    def __init__(self, leg: Leg, head: RequestHead | None, keep: bool) -> None:
+        self._leg = leg
+        self._minor = head.minor if head is not None else 1
+        self._head_request = head is not None and head.method == b"HEAD"
+        self._chunked = False
+        self._unsent = b""
+        self.begun = False
+        self.keep = keep
+
+    def go_on(self) -> None:
+        """Tell a client that waits with its body to send it (RFC 9110 section 10.1.1)."""
+        self._leg.write(_CONTINUE)
+
+    def informational(self, status: int, reason: bytes, fields: Fields) -> None:
+        """Pass a 1xx answer on; HTTP/1.0 has none (RFC 9110 section 15.2)."""
+        if self._minor:
+            self._leg.write(encode_response(status, reason, fields))
+
+    def head(self, status: int, reason: bytes, fields: Fields, framing: Framing) -> None:
+        """Begin.  Where ``framing`` has a length, ``fields`` say so too; else the end of the body is marked here.
+
+        The head goes out with the first bytes of the body, or on ``flush``.
+        """
+        fields = list(fields)
+        if framing.ending in {Ending.CHUNKED, Ending.CLOSE} and not self._head_request:
+            if self._minor:
+                self._chunked = True
+                fields.append(_CHUNKED)
+            else:
+                self.keep = False
+        if not self.keep:
+            fields.append(_CLOSE)
+        elif not self._minor:
+            fields.append(_KEEP_ALIVE)
+        self._unsent = encode_response(status, reason or _PHRASES.get(status, b""), fields)
+        self.begun = True
+
+    def body(self, data: Data) -> None:
+        """Send a piece of the body; nothing where the answer has none (RFC 9110 section 9.3.2)."""
+        if self._head_request or not data:
+            return
+        if self._chunked:
+            self._leg.write(b"".join((self._unsent, chunk_head(len(data)), data, b"\r\n")))
+            self._unsent = b""
+        elif self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            self._leg.write(b"".join((unsent, data)))
+        else:
+            self._leg.write(data)
+
+    def flush(self) -> None:
+        """Send the head if it still waits for a body."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            self._leg.write(unsent)
+
+    def end(self, trailers: Fields | None = None) -> None:
+        """The answer is complete."""
+        if self._chunked:
+            self._unsent += last_chunk(trailers) if trailers else LAST_CHUNK
+        self.flush()

@@ -1,0 +1,361 @@
+"""The client's end of HTTP/1: requests in order, one exchange at a time.
+
+An exchange is given the head of a request and answers through an ``AnswerWriter``; it knows nothing of keep-alive or
+pipelining.  A client that has sent its next request early is not read from until it is that request's turn, so at most
+one read waits here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from wsgate.causes import Cause
+from wsgate.config.model import Listener
+from wsgate.downstream.http_answer import AnswerWriter
+from wsgate.transport.interfaces import NOBODY, Data, Leg, Producer
+from wsgate.transport.wheel import Timer, TimerWheel
+from wsgate.wire.fields import Fields, HeadError
+from wsgate.wire.heads import RequestHead
+from wsgate.wire.http_body import BodyReader
+from wsgate.wire.http_head import RequestReader
+
+#: A client that takes nothing of an answer for so long (seconds) is given up; nginx's send_timeout.
+SEND_TIMEOUT = 60.0
+
+#: Bytes of a request body that must arrive within each body_timeout: a slow upload goes on, a drip does not.
+BODY_PACE = 64 * 1024
+
+#: After an error: what is read and thrown away (bytes), and for how long (seconds), so that the answer arrives.
+LINGER_BYTES = 64 * 1024
+LINGER_TIME = 2.0
+
+
+class Serving(Protocol):
+    """What answers one request."""
+
+    def begin(self, end: HttpEnd, head: RequestHead) -> None: ...
+
+    def refuse(self, end: HttpEnd, cause: Cause, detail: str) -> None:
+        """There is no request, only an answer to give: the head was wrong, too big or too late."""
+
+    def request_body(self, data: Data) -> None: ...
+
+    def request_end(self, trailers: Fields) -> None: ...
+
+    def request_failed(self, cause: Cause, detail: str) -> None:
+        """The body is wrong or too slow: answer so if there is no answer yet, else abort."""
+
+    def client_gone(self, cause: Cause) -> None:
+        """The client has left before the answer was complete; nothing more can be written."""
+
+
+class Phase(Enum):
+    """Where the connection stands."""
+
+    HEAD = "head"  # between requests, or within a head
+    EXCHANGE = "exchange"
+    LINGER = "linger"  # answered; reads and discards, then closes
+    LEFT = "left"  # the leg is gone or belongs to a relay
+
+
+class HttpEnd:
+    """HTTP/1 on a client's leg.  ``gone()`` is called once, when the leg is gone and was not released to a relay."""
+
+    __slots__ = (
+        "_body",
+        "_gone",
+        "_limits",
+        "_looping",
+        "_make",
+        "_phase",
+        "_reader",
+        "_requests",
+        "_rest",
+        "_seen",
+        "_serving",
+        "_source",
+        "_stall",
+        "_stopping",
+        "_timer",
+        "_wants_continue",
+        "_wheel",
+        "answer",
+        "leg",
+    )
+
+    def __init__(
+        self, leg: Leg, limits: Listener, wheel: TimerWheel, make: Callable[[], Serving], gone: Callable[[], None]
+    ) -> None:
+        self.leg = leg
+        self.answer = AnswerWriter(leg, None, False)
+        self._limits = limits
+        self._wheel = wheel
+        self._make = make
+        self._gone = gone
+        self._reader = RequestReader(limits.max_head, limits.max_fields)
+        self._phase = Phase.HEAD
+        self._serving: Serving | None = None
+        self._source: Producer | None = None
+        self._body: BodyReader | None = None
+        self._timer: Timer | None = None
+        self._stall: Timer | None = None
+        self._rest = b""
+        self._requests = 0
+        self._seen = 0
+        self._looping = self._wants_continue = self._stopping = False
+
+    def start(self) -> None:
+        """Take the leg over.  The first head has its deadline from now on."""
+        self.leg.protocol = self
+        self.leg.registerProducer(self, True)
+        self._arm(self._limits.head_timeout, self._head_too_late)
+
+    # Requests
+
+    def dataReceived(self, data: Data) -> None:
+        if self._phase is Phase.HEAD:
+            self._read_head(data)
+        elif self._phase is Phase.EXCHANGE:
+            self._read_body(data)
+        elif self._phase is Phase.LINGER and self.leg.received - self._seen > LINGER_BYTES:
+            self.close()
+
+    def _read_head(self, data: Data) -> None:
+        begun = self._reader.begun
+        try:
+            head = self._reader.feed(data)
+        except HeadError as error:
+            self._refuse(error.cause, str(error))
+            return
+        if head is not None:
+            self._begin(head)
+        elif self._requests and not begun and self._reader.begun:
+            self._arm(self._limits.head_timeout, self._head_too_late)
+
+    def _begin(self, head: RequestHead) -> None:
+        self._cancel_timer()
+        self._requests += 1
+        self._phase = Phase.EXCHANGE
+        self.answer = AnswerWriter(self.leg, head, head.keep_alive and self._requests < self._limits.keepalive_requests)
+        self._wants_continue = head.expects_continue
+        self._rest = self._reader.take_rest()
+        body = self._body = BodyReader(head.framing)
+        serving = self._serving = self._make()
+        if not body.done:
+            # The body is asked for once somebody takes it.
+            self.leg.pauseProducing()
+        serving.begin(self, head)
+        if body.done and self._serving is serving:
+            serving.request_end([])
+
+    def want_body(self) -> None:
+        """The exchange takes the request's body now: let it come, and say so to a client that waits to hear it."""
+        body = self._body
+        if body is None or body.done:
+            return
+        if self._wants_continue and not self._rest:
+            self.answer.go_on()
+        self._wants_continue = False
+        self._seen = self.leg.received
+        self._arm(self._limits.body_timeout, self._body_too_late)
+        rest, self._rest = self._rest, b""
+        self.leg.resumeProducing()
+        if rest:
+            self._read_body(rest)
+
+    def _read_body(self, data: Data) -> None:
+        body, serving = self._body, self._serving
+        if body is None or serving is None or body.done:
+            # The next request, before its turn.
+            self._rest += bytes(data)
+            self.leg.pauseProducing()
+            return
+        try:
+            pieces = body.feed(data)
+        except HeadError as error:
+            self._body_failed(error.cause, str(error))
+            return
+        for piece in pieces:
+            serving.request_body(piece)
+            if self._serving is not serving:
+                return
+        if body.done:
+            self._cancel_timer()
+            self._rest = bytes(body.rest)
+            serving.request_end(body.trailers)
+
+    def _body_failed(self, cause: Cause, detail: str) -> None:
+        self._cancel_timer()
+        self.answer.keep = False
+        serving = self._serving
+        if serving is not None:
+            serving.request_failed(cause, detail)
+
+    def _refuse(self, cause: Cause, detail: str) -> None:
+        """Answer something that is not a request, and close."""
+        self._cancel_timer()
+        self._phase = Phase.EXCHANGE
+        self.answer = AnswerWriter(self.leg, None, False)
+        # Unread bytes: the connection is closed with care.
+        self._rest = b" "
+        serving = self._serving = self._make()
+        serving.refuse(self, cause, detail)
+
+    # The end of an exchange
+
+    def finish(self, trailers: Fields | None = None) -> None:
+        """The answer is complete: go on to the next request, or close."""
+        self.answer.end(trailers)
+        self._serving = self._source = None
+        self._cancel_timer()
+        body, self._body = self._body, None
+        complete = body is not None and body.done
+        if self.answer.keep and complete and not self._stopping:
+            self._phase = Phase.HEAD
+            self._arm(self._limits.keepalive_timeout, self.close)
+            self._go_on()
+        elif self._rest or not complete:
+            self._linger()
+        else:
+            self.close()
+
+    def _go_on(self) -> None:
+        """Serve what was sent ahead, then read again.  A loop, since answers may be given at once: no recursion."""
+        if self._looping:
+            return
+        self._looping = True
+        while self._phase is Phase.HEAD and self._rest:
+            rest, self._rest = self._rest, b""
+            self._read_head(rest)
+        self._looping = False
+        if self._phase is Phase.HEAD:
+            self.leg.resumeProducing()
+
+    def release(self) -> tuple[Leg, bytes]:
+        """Give the leg and the bytes behind the request to a relay; this end is done."""
+        rest, self._rest = self._rest, b""
+        self._leave()
+        self.leg.unregisterProducer()
+        self.leg.protocol = NOBODY
+        return self.leg, rest
+
+    def _linger(self) -> None:
+        """Close so that the answer arrives: end our direction, read and discard a little, then close.
+
+        Closing with bytes unread would reset the connection, and a reset destroys what the client has not read yet.
+        """
+        self._phase = Phase.LINGER
+        self._seen = self.leg.received
+        self.leg.loseWriteConnection()
+        self.leg.resumeProducing()
+        self._arm(LINGER_TIME, self.close)
+
+    def close(self) -> None:
+        """Close after what is queued, for as long as the client takes it."""
+        self._cancel_timer()
+        self._phase = Phase.LINGER
+        self.leg.loseConnection()
+
+    def stop(self) -> None:
+        """Close when the exchange that is going on is over; at once where there is none."""
+        self._stopping = True
+        if self._phase is Phase.HEAD:
+            self.close()
+        elif not self.answer.begun:
+            self.answer.keep = False
+
+    def abort(self) -> None:
+        """Close at once, so that the client does not take the answer for complete."""
+        self._serving = None
+        self.leg.abortConnection()
+
+    def readConnectionLost(self) -> None:
+        if self._phase is Phase.EXCHANGE:
+            # As nginx does: a client that has closed its direction is taken to have left.
+            self._tell_gone(Cause.CLIENT_CLOSED)
+        self.close()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._tell_gone(Cause.CLIENT_LOST)
+        if self._phase is not Phase.LEFT:
+            self._leave()
+            self._gone()
+
+    def _tell_gone(self, cause: Cause) -> None:
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.client_gone(cause)
+
+    def _leave(self) -> None:
+        self._phase = Phase.LEFT
+        self._serving = self._source = self._body = None
+        self._cancel_timer()
+        self.resumeProducing()
+
+    # Flow: the leg pauses whoever makes the answer
+
+    def feed_from(self, source: Producer | None) -> None:
+        """``source`` makes the body of the answer: it is paused while the client does not keep up."""
+        self._source = source
+        if source is not None and self.leg.queued:
+            source.pauseProducing()
+
+    def pauseProducing(self) -> None:
+        if self._stall is None:
+            self._arm_stall()
+        if self._source is not None:
+            self._source.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if self._source is not None:
+            self._source.resumeProducing()
+
+    def stopProducing(self) -> None:
+        return
+
+    def _arm_stall(self) -> None:
+        taken = self.leg.sent - self.leg.queued
+        self._stall = self._wheel.after(SEND_TIMEOUT, lambda: self._look_at_stall(taken))
+
+    def _look_at_stall(self, taken: int) -> None:
+        self._stall = None
+        if self.leg.sent - self.leg.queued != taken:
+            self._arm_stall()
+            return
+        self._tell_gone(Cause.CLIENT_STUCK)
+        self.abort()
+
+    # Deadlines
+
+    def _arm(self, delay: float, call: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = self._wheel.after(delay, call)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_too_late(self) -> None:
+        self._timer = None
+        if self._reader.begun:
+            self._refuse(Cause.HEAD_TIMEOUT, f"no whole head within {self._limits.head_timeout:g} s")
+        else:
+            self.close()
+
+    def _body_too_late(self) -> None:
+        self._timer = None
+        received = self.leg.received
+        if received - self._seen >= BODY_PACE or self.leg.paused:
+            self._seen = received
+            self._arm(self._limits.body_timeout, self._body_too_late)
+        else:
+            detail = f"{received - self._seen} bytes of the body within {self._limits.body_timeout:g} s"
+            self._body_failed(Cause.BODY_TIMEOUT, detail)

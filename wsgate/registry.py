@@ -1,0 +1,69 @@
+"""Who is connected: every relayed connection, with what an operator asks about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from wsgate.causes import Cause
+from wsgate.relay.interfaces import Relay
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """One relayed connection.  ``since`` is on the gateway's monotonic clock, in seconds."""
+
+    number: int
+    listener: str
+    route: str
+    upstream: str
+    server: str
+    client: str
+    since: float
+    relay: Relay
+
+    def close(self, cause: Cause) -> None:
+        """End it in an orderly way."""
+        self.relay.close(cause)
+
+
+class Accepted(Protocol):
+    """An accepted connection, whatever is spoken on it."""
+
+    def stop(self) -> None:
+        """Close it unless something is going on."""
+
+    def abort(self) -> None: ...
+
+
+class Registry:
+    """The relayed connections of one process, in the order in which they began."""
+
+    __slots__ = ("_live", "_next", "connections")
+
+    def __init__(self) -> None:
+        self._live: dict[int, Live] = {}
+        self._next = 1
+        #: Accepted connections, relayed or not.
+        self.connections: set[Accepted] = set()
+
+    def enter(
+        self, *, listener: str, route: str, upstream: str, server: str, client: str, since: float, relay: Relay
+    ) -> Live:
+        live = Live(self._next, listener, route, upstream, server, client, since, relay)
+        self._live[self._next] = live
+        self._next += 1
+        return live
+
+    def leave(self, live: Live) -> None:
+        del self._live[live.number]
+
+    def find(self, number: int) -> Live | None:
+        return self._live.get(number)
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(list(self._live.values()))
+
+    def __len__(self) -> int:
+        return len(self._live)

@@ -1,0 +1,1 @@
+"""Two legs until both are closed."""

@@ -1,0 +1,29 @@
+"""Which relay a route's WebSockets get."""
+
+from __future__ import annotations
+
+from wsgate.config.model import RelayKind, Route
+from wsgate.relay.interfaces import Relay, WebSocketLegs
+from wsgate.relay.tunnel import Tunnel
+
+
+def websocket_relay(route: Route, legs: WebSocketLegs) -> Relay:
+    """The relay for a WebSocket of ``route``; start it to answer the client and let frames pass."""
+    if route.websocket is RelayKind.MESSAGES:
+        from wsgate.relay.messages import Messages
+
+        return Messages(legs, route)
+    if route.websocket is RelayKind.FRAMES:
+        from wsgate.relay.frames import Frames
+
+        return Frames(legs)
+    return Tunnel(
+        legs.client,
+        legs.server,
+        wheel=legs.wheel,
+        pipes=legs.pipes,
+        half_close=False,
+        idle_timeout=legs.limits.idle_timeout,
+        over=legs.over,
+        answer=legs.opening.answer,
+    )

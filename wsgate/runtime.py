@@ -1,0 +1,71 @@
+"""What a running gateway shares: the plan made from its configuration, and what connections act with.
+
+A reload swaps ``plan``; an exchange takes the reference once, when it begins, and stays with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from wsgate.admission.origins import OriginPolicy
+from wsgate.admission.trusted import TrustedPeers
+from wsgate.config.model import Config, Listener
+from wsgate.observe.record import AccessRecord
+from wsgate.registry import Registry
+from wsgate.routing.table import RouteTable
+from wsgate.targets.fixed import Redirect, Respond
+from wsgate.targets.static import StaticSite
+from wsgate.tls.server_names import ServerNames
+from wsgate.transport.hub import Hub
+from wsgate.transport.interfaces import Reactor
+from wsgate.transport.openssl import Buffers
+from wsgate.transport.pipes import PipePool
+from wsgate.transport.wheel import TimerWheel
+from wsgate.upstream.dialing import Dialer
+from wsgate.upstream.members import UpstreamMembers
+
+Responder = StaticSite | Redirect | Respond
+
+
+@dataclass(slots=True)
+class ListenerPlan:
+    """One listener, ready to serve; ``open`` counts its connections."""
+
+    listener: Listener
+    routes: RouteTable
+    names: ServerNames | None
+    trusted: TrustedPeers
+    open: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration made ready: everything that takes time or can fail has been done."""
+
+    config: Config
+    listeners: Mapping[str, ListenerPlan]
+    upstreams: Mapping[str, UpstreamMembers]
+    responders: Mapping[str, Responder]  # by route, for those that need no server
+    origins: Mapping[str, OriginPolicy]  # by route
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything a connection acts with.
+
+    ``wall`` gives seconds since the epoch for the log, ``random`` unpredictable bytes.
+    """
+
+    reactor: Reactor
+    hub: Hub
+    wheel: TimerWheel
+    pipes: PipePool
+    buffers: Buffers
+    dialer: Dialer
+    plan: Plan
+    log: Callable[[AccessRecord], None]
+    wall: Callable[[], float]
+    random: Callable[[int], bytes]
+    max_connections: int
+    live: Registry = field(default_factory=Registry)

@@ -1,0 +1,49 @@
+"""Options of sockets, and addresses as text."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Final
+
+#: Keep-alive probes: seconds of silence before the first, seconds between two, and how many may be lost.
+KEEPALIVE: Final = (60, 15, 4)
+
+#: How long sent bytes may stay unacknowledged (milliseconds, RFC 5482): a peer whose cable was pulled is gone by then.
+USER_TIMEOUT: Final = 120_000
+
+
+def tune(sock: socket.socket) -> None:
+    """No Nagle, keep-alive probes, a user time-out.  A listening socket hands these on to what it accepts (Linux)."""
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Each platform has its own subset of these.
+    for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True):
+        _set_if_known(sock, name, value)
+    _set_if_known(sock, "TCP_USER_TIMEOUT", USER_TIMEOUT)
+
+
+def _set_if_known(sock: socket.socket, name: str, value: int) -> None:
+    option = getattr(socket, name, None)
+    if option is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def host_of(address: object) -> str:
+    """The IP address in a socket address, v4-mapped IPv6 as IPv4 and without a zone; ``unix`` for a unix socket."""
+    if isinstance(address, tuple):
+        host = str(address[0])
+        if ":" in host:
+            host = host.partition("%")[0]
+            if host.lower().startswith("::ffff:") and "." in host:
+                return host[7:]
+        return host
+    return "unix"
+
+
+def port_of(address: object) -> int:
+    """The port in a socket address; 0 for a unix socket."""
+    return int(address[1]) if isinstance(address, tuple) else 0

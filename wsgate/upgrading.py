@@ -1,0 +1,249 @@
+"""A WebSocket: the handshake with a server, the 101 to the client, then a relay between both legs.
+
+Nothing that the client sends behind its request reaches a server before that server's 101 has been checked.  An answer
+that is no 101 goes back to the client as the HTTP answer it is, and the client's connection is closed behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsgate.balance.servers import ServerState
+from wsgate.causes import Cause, Side
+from wsgate.config.model import RelayKind
+from wsgate.proxying import request_fields, request_target
+from wsgate.registry import Live
+from wsgate.relay.choice import websocket_relay
+from wsgate.relay.interfaces import Ending, Opening, Relay, WebSocketLegs
+from wsgate.routing.table import Match
+from wsgate.transport.interfaces import Data, Leg
+from wsgate.transport.wheel import Timer
+from wsgate.upstream.dialing import Dialling
+from wsgate.upstream.http_end import ServerEnd
+from wsgate.upstream.members import UpstreamMembers
+from wsgate.wire.fields import Fields, HeadError, encode_request, encode_response, end_to_end
+from wsgate.wire.framing import NO_BODY
+from wsgate.wire.heads import ResponseHead
+from wsgate.wire.ws_handshake import Agreed, Upgrade, check_answer, client_answer_fields, upgrade_fields
+
+if TYPE_CHECKING:
+    from wsgate.exchange import Exchange
+
+
+class Upgrading:
+    """One WebSocket of ``exchange``, whose handshake the client has asked for rightly."""
+
+    __slots__ = (
+        "_dialling",
+        "_end",
+        "_exchange",
+        "_live",
+        "_match",
+        "_members",
+        "_offer",
+        "_relay",
+        "_since",
+        "_state",
+        "_timer",
+        "_upgrade",
+    )
+
+    def __init__(self, exchange: Exchange, match: Match, members: UpstreamMembers, upgrade: Upgrade) -> None:
+        self._exchange = exchange
+        self._match = match
+        self._members = members
+        self._upgrade = upgrade
+        # The client's key goes on to the server: both compute the same answer from it.
+        keeps_extensions = match.route.extensions == "pass" and match.route.websocket is not RelayKind.MESSAGES
+        self._offer = upgrade if keeps_extensions else upgrade._replace(extensions=b"")
+        self._end: ServerEnd | None = None
+        self._state: ServerState | None = None
+        self._relay: Relay | None = None
+        self._live: Live | None = None
+        self._timer: Timer | None = None
+        connection = exchange.connection
+        self._since = connection.runtime.wheel.seconds()
+        self._dialling = Dialling(connection.runtime.dialer, members, self, connection.client.encode())
+
+    def begin(self) -> None:
+        self._dialling.next()
+
+    # What the dialling tells
+
+    def connected(self, leg: Leg, state: ServerState, reused: bool) -> None:
+        exchange = self._exchange
+        wheel = exchange.connection.runtime.wheel
+        self._state = state
+        self._note_server(wheel.seconds() - self._since)
+        timeout = self._members.options.handshake_timeout
+        self._timer = wheel.after(timeout, self._too_late)
+        self._end = ServerEnd(leg, wheel, b"GET", self._members.options.response_timeout, self)
+        leg.registerProducer(exchange.end.leg, True)
+        fields = upgrade_fields(request_fields(exchange), self._offer)
+        self._end.ask(encode_request(b"GET", request_target(exchange, self._match), fields), NO_BODY)
+
+    def dial_failed(self, cause: Cause, detail: str) -> None:
+        self._note_server(None)
+        self._exchange.refuse_with(cause, detail)
+
+    def _note_server(self, connect_time: float | None) -> None:
+        record, dialling = self._exchange.noted(), self._dialling
+        record.server = str(dialling.state.server) if dialling.state is not None else ""
+        record.tries = dialling.tries
+        record.connect_time = connect_time
+
+    def drop(self) -> None:
+        """The client has gone before there was a relay."""
+        self._dialling.cancel()
+        self._cancel_timer()
+        end, self._end = self._end, None
+        if end is not None:
+            end.drop()
+        self._release()
+
+    # What the server answers
+
+    def informed(self, head: ResponseHead) -> None:
+        """Interim answers of a handshake mean nothing to a WebSocket client."""
+
+    def answered(self, head: ResponseHead) -> None:
+        exchange, state = self._exchange, self._state
+        self._cancel_timer()
+        wheel = exchange.connection.runtime.wheel
+        record = exchange.noted()
+        record.answer_time = wheel.seconds() - self._since
+        record.status = head.status
+        if head.status != 101:
+            self._refused(head)
+            return
+        try:
+            agreed = check_answer(head, self._offer)
+        except HeadError as error:
+            if self._end is not None:
+                self._end.drop()
+            self.server_failed(error.cause, str(error))
+            return
+        if state is not None:
+            state.succeeded(wheel.seconds())
+        self._switch(head, agreed)
+
+    def _refused(self, head: ResponseHead) -> None:
+        exchange = self._exchange
+        exchange.end.answer.keep = False
+        if self._end is not None:
+            exchange.end.feed_from(self._end.leg)
+        exchange.end.answer.head(head.status, head.reason, end_to_end(head.fields, request=False), head.framing)
+
+    def answer_body(self, data: Data) -> None:
+        self._exchange.end.answer.body(data)
+
+    def answer_pause(self) -> None:
+        self._exchange.end.answer.flush()
+
+    def answer_end(self, trailers: Fields, reusable: bool) -> None:
+        end, self._end = self._end, None
+        if end is not None and reusable:
+            # A connection on which an upgrade was asked for is never used again.
+            end.drop()
+        self._exchange.end.feed_from(None)
+        self._release()
+        self._exchange.over(Cause.SERVER_REFUSED, trailers=trailers)
+
+    def server_failed(self, cause: Cause, detail: str) -> None:
+        exchange, state = self._exchange, self._state
+        self._end = None
+        self._cancel_timer()
+        exchange.end.feed_from(None)
+        if state is not None:
+            state.failed(exchange.connection.runtime.wheel.seconds())
+        self._release()
+        if exchange.end.answer.begun:
+            exchange.log(cause, detail, Side.SERVER)
+            exchange.end.abort()
+        elif cause is Cause.BAD_ANSWER:
+            exchange.refuse_with(cause, detail)
+        else:
+            # A handshake may be repeated until its 101 has been passed on.
+            self._dialling.remember(cause, detail)
+            self._dialling.next()
+
+    def _too_late(self) -> None:
+        self._timer = None
+        if self._end is not None:
+            self._end.drop()
+        timeout = self._members.options.handshake_timeout
+        self.server_failed(Cause.ANSWER_TIMEOUT, f"no answer to the handshake within {timeout:g} s")
+
+    # The relay
+
+    def _switch(self, head: ResponseHead, agreed: Agreed) -> None:
+        """Both sides have agreed: hand the legs to the relay of the route, which answers the client."""
+        exchange, end, route = self._exchange, self._end, self._match.route
+        if end is None:
+            raise AssertionError("a 101 without a server")
+        self._end = None
+        connection, runtime, record = exchange.connection, exchange.connection.runtime, exchange.noted()
+        record.relay = route.websocket.value
+        record.subprotocol = (agreed.protocol or b"").decode("latin-1")
+        server_leg, from_server = end.release()
+        client_leg, from_client = exchange.end.release()
+        connection.relayed()
+        fields = client_answer_fields(head, agreed, self._upgrade.key)
+        legs = WebSocketLegs(
+            client_leg,
+            server_leg,
+            Opening(
+                self._upgrade,
+                agreed,
+                fields,
+                encode_response(101, b"Switching Protocols", fields),
+                record.client,
+                exchange.head.host,
+                exchange.target.path,
+                route.name,
+                connection.secure,
+            ),
+            route.limits,
+            runtime.reactor,
+            runtime.wheel,
+            runtime.pipes,
+            runtime.random,
+            self._over,
+        )
+        relay = self._relay = websocket_relay(route, legs)
+        self._live = runtime.live.enter(
+            listener=connection.place.listener.name,
+            route=route.name,
+            upstream=self._members.options.name,
+            server=record.server,
+            client=record.client,
+            since=self._since,
+            relay=relay,
+        )
+        relay.start(from_client, from_server)
+
+    def _over(self, ending: Ending) -> None:
+        exchange = self._exchange
+        connection, record = exchange.connection, exchange.noted()
+        if self._live is not None:
+            connection.runtime.live.leave(self._live)
+        if self._relay is not None:
+            traffic = self._relay.traffic()
+            record.bytes_in, record.bytes_out = traffic.bytes_in, traffic.bytes_out
+            record.frames_in, record.frames_out = traffic.frames_in, traffic.frames_out
+            record.messages_in, record.messages_out = traffic.messages_in, traffic.messages_out
+            record.rtt_client, record.rtt_server = traffic.rtt_client, traffic.rtt_server
+        record.close_code, record.close_reason = ending.code, ending.reason
+        self._release()
+        exchange.log(ending.cause, ending.detail, ending.closed_by)
+        connection.gone()
+
+    def _release(self) -> None:
+        state, self._state = self._state, None
+        if state is not None:
+            state.released()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
