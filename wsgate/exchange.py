@@ -222,6 +222,12 @@ class Exchange:
             record.bytes_in, record.bytes_out = leg.received - self._received, leg.sent - self._sent
         runtime.log(record)
 
+    def hand_over(self) -> AccessRecord:
+        """Give the record to whoever goes on with the connection."""
+        record = self.noted()
+        self.record = self._part = None
+        return record
+
     # What the client's end tells
 
     def refuse(self, end: HttpEnd, cause: Cause, detail: str) -> None:

@@ -60,6 +60,7 @@ class Tunnelling:
     def connected(self, leg: Leg, state: ServerState, reused: bool) -> None:
         runtime, listener = self._connection.runtime, self._connection.place.listener
         state.succeeded(runtime.wheel.seconds())
+        self._dialling.close()
         self._state = state
         self._connect_time = runtime.wheel.seconds() - self._connection.since
         self._tunnel = Tunnel(

@@ -12,15 +12,15 @@ from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayKind
 from wsgate.proxying import request_fields, request_target
-from wsgate.registry import Live
 from wsgate.relay.choice import websocket_relay
-from wsgate.relay.interfaces import Ending, Opening, Relay, WebSocketLegs
+from wsgate.relay.interfaces import Opening, WebSocketLegs
 from wsgate.routing.table import Match
 from wsgate.transport.interfaces import Data, Leg
 from wsgate.transport.wheel import Timer
 from wsgate.upstream.dialing import Dialling
 from wsgate.upstream.http_end import ServerEnd
 from wsgate.upstream.members import UpstreamMembers
+from wsgate.websocket import Session
 from wsgate.wire.fields import Fields, HeadError, encode_request, encode_response, end_to_end
 from wsgate.wire.framing import NO_BODY
 from wsgate.wire.heads import ResponseHead
@@ -37,11 +37,9 @@ class Upgrading:
         "_dialling",
         "_end",
         "_exchange",
-        "_live",
         "_match",
         "_members",
         "_offer",
-        "_relay",
         "_since",
         "_state",
         "_timer",
@@ -58,8 +56,6 @@ class Upgrading:
         self._offer = upgrade if keeps_extensions else upgrade._replace(extensions=b"")
         self._end: ServerEnd | None = None
         self._state: ServerState | None = None
-        self._relay: Relay | None = None
-        self._live: Live | None = None
         self._timer: Timer | None = None
         connection = exchange.connection
         self._since = connection.runtime.wheel.seconds()
@@ -179,64 +175,48 @@ class Upgrading:
     def _switch(self, head: ResponseHead, agreed: Agreed) -> None:
         """Both sides have agreed: hand the legs to the relay of the route, which answers the client."""
         exchange, end, route = self._exchange, self._end, self._match.route
-        if end is None:
+        state, self._state = self._state, None
+        if end is None or state is None:
             raise AssertionError("a 101 without a server")
         self._end = None
-        connection, runtime, record = exchange.connection, exchange.connection.runtime, exchange.noted()
+        self._dialling.close()
+        connection, runtime, record = exchange.connection, exchange.connection.runtime, exchange.hand_over()
         record.relay = route.websocket.value
         record.subprotocol = (agreed.protocol or b"").decode("latin-1")
         server_leg, from_server = end.release()
         client_leg, from_client = exchange.end.release()
         connection.relayed()
-        fields = client_answer_fields(head, agreed, self._upgrade.key)
-        legs = WebSocketLegs(
-            client_leg,
-            server_leg,
-            Opening(
-                self._upgrade,
-                agreed,
-                fields,
-                encode_response(101, b"Switching Protocols", fields),
-                record.client,
-                exchange.head.host,
-                exchange.target.path,
-                route.name,
-                connection.secure,
+        session = Session(connection, record, state, self._since)
+        relay = websocket_relay(
+            route,
+            WebSocketLegs(
+                client_leg,
+                server_leg,
+                self._opening(head, agreed),
+                route.limits,
+                runtime.reactor,
+                runtime.wheel,
+                runtime.pipes,
+                runtime.random,
+                session.over,
             ),
-            route.limits,
-            runtime.reactor,
-            runtime.wheel,
-            runtime.pipes,
-            runtime.random,
-            self._over,
         )
-        relay = self._relay = websocket_relay(route, legs)
-        self._live = runtime.live.enter(
-            listener=connection.place.listener.name,
-            route=route.name,
-            upstream=self._members.options.name,
-            server=record.server,
-            client=record.client,
-            since=self._since,
-            relay=relay,
-        )
-        relay.start(from_client, from_server)
+        session.start(relay, from_client, from_server)
 
-    def _over(self, ending: Ending) -> None:
+    def _opening(self, head: ResponseHead, agreed: Agreed) -> Opening:
         exchange = self._exchange
-        connection, record = exchange.connection, exchange.noted()
-        if self._live is not None:
-            connection.runtime.live.leave(self._live)
-        if self._relay is not None:
-            traffic = self._relay.traffic()
-            record.bytes_in, record.bytes_out = traffic.bytes_in, traffic.bytes_out
-            record.frames_in, record.frames_out = traffic.frames_in, traffic.frames_out
-            record.messages_in, record.messages_out = traffic.messages_in, traffic.messages_out
-            record.rtt_client, record.rtt_server = traffic.rtt_client, traffic.rtt_server
-        record.close_code, record.close_reason = ending.code, ending.reason
-        self._release()
-        exchange.log(ending.cause, ending.detail, ending.closed_by)
-        connection.gone()
+        fields = client_answer_fields(head, agreed, self._upgrade.key)
+        return Opening(
+            self._upgrade,
+            agreed,
+            fields,
+            encode_response(101, b"Switching Protocols", fields),
+            exchange.connection.client,
+            exchange.head.host,
+            exchange.target.path,
+            self._match.route.name,
+            exchange.connection.secure,
+        )
 
     def _release(self) -> None:
         state, self._state = self._state, None

@@ -66,7 +66,7 @@ class Dialling:
     ) -> None:
         self._dialer = dialer
         self._members = members
-        self._owner = owner
+        self._owner: Dialled | None = owner
         self._reuse = reuse
         self._order: Iterator[ServerState] = members.group.order(dialer.wheel.seconds(), key)
         self._attempt: _Attempt | None = None
@@ -88,11 +88,12 @@ class Dialling:
             self.state = state
             idle = self._members.idle.take(str(state.server)) if self._reuse else None
             if idle is not None:
-                self._owner.connected(idle, state, True)
+                self._tell_connected(idle, state, reused=True)
                 return
             if self._attempt_at(state):
                 return
-        self._owner.dial_failed(self._cause, self._detail)
+        if self._owner is not None:
+            self._owner.dial_failed(self._cause, self._detail)
 
     def again(self) -> None:
         """Dial the last server anew: an idle connection of it was no longer good, which is no fault of the server's."""
@@ -113,6 +114,11 @@ class Dialling:
             attempt.drop()
             attempt.state.released()
 
+    def close(self) -> None:
+        """Nothing more will be asked of it: let go of its owner, and of the order that the balancer keeps open."""
+        self._owner = None
+        self._order = iter(())
+
     def remember(self, cause: Cause, detail: str) -> None:
         """Why the server tried last was no good: the answer when no other is left."""
         self._cause = cause
@@ -122,7 +128,12 @@ class Dialling:
 
     def _succeeded(self, leg: Leg, state: ServerState) -> None:
         self._attempt = None
-        self._owner.connected(leg, state, False)
+        self._tell_connected(leg, state, reused=False)
+
+    def _tell_connected(self, leg: Leg, state: ServerState, *, reused: bool) -> None:
+        if self._owner is None:
+            raise AssertionError("a server was connected for nobody")
+        self._owner.connected(leg, state, reused)
 
     def _failed(self, cause: Cause, detail: str) -> None:
         attempt = self._attempt

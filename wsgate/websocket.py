@@ -1,0 +1,66 @@
+"""An open WebSocket, from the relay's start to its record: all that is kept of its exchange."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsgate.balance.servers import ServerState
+from wsgate.observe.record import AccessRecord
+from wsgate.registry import Live
+from wsgate.relay.interfaces import Ending, Relay
+
+if TYPE_CHECKING:
+    from wsgate.connection import Connection
+
+
+class Session:
+    """Owns the record, the place at the server and the entry in the registry while a relay runs.
+
+    The exchange that opened it, with the request's head, is let go: thousands of sessions are idle at a time.
+    """
+
+    __slots__ = ("_connection", "_live", "_record", "_relay", "_since", "_state")
+
+    def __init__(self, connection: Connection, record: AccessRecord, state: ServerState, since: float) -> None:
+        self._connection = connection
+        self._record = record
+        self._state = state
+        self._since = since
+        self._relay: Relay | None = None
+        self._live: Live | None = None
+
+    def start(self, relay: Relay, from_client: bytes, from_server: bytes) -> None:
+        """Enter the registry and let frames pass; the bytes came behind the handshakes."""
+        record, connection = self._record, self._connection
+        self._relay = relay
+        self._live = connection.runtime.live.enter(
+            listener=record.listener,
+            route=record.route,
+            upstream=record.upstream,
+            server=record.server,
+            client=record.client,
+            since=self._since,
+            relay=relay,
+        )
+        relay.start(from_client, from_server)
+
+    def over(self, ending: Ending) -> None:
+        """Both legs are gone: write the record, give the place back."""
+        record, connection, relay = self._record, self._connection, self._relay
+        runtime = connection.runtime
+        if self._live is not None:
+            runtime.live.leave(self._live)
+        if relay is not None:
+            traffic = relay.traffic()
+            record.bytes_in, record.bytes_out = traffic.bytes_in, traffic.bytes_out
+            record.frames_in, record.frames_out = traffic.frames_in, traffic.frames_out
+            record.messages_in, record.messages_out = traffic.messages_in, traffic.messages_out
+            record.rtt_client, record.rtt_server = traffic.rtt_client, traffic.rtt_server
+        record.time = runtime.wall()
+        record.duration = runtime.wheel.seconds() - self._since
+        record.close_code, record.close_reason = ending.code, ending.reason
+        record.cause, record.closed_by, record.detail = ending.cause.label, ending.closed_by.value, ending.detail
+        self._state.released()
+        runtime.log(record)
+        self._relay = self._live = None
+        connection.gone()
