@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgate.observe.access_log import LONGEST_LINE, format_json, format_text, text_bare, text_quoted
+from wsgate.observe.access_log import LONGEST_LINE, format_json, format_text
 from wsgate.observe.record import AccessRecord, Kind
 
 MOMENT = 1_795_000_000.123  # 18 November 2026, 11:06:40 UTC
@@ -254,9 +254,3 @@ def test_the_longest_record_fits_one_write_to_a_pipe(form: Form, filler: str) ->
 def test_long_text_is_cut_and_marked(form: Form) -> None:
     assert "Mozilla" + "a" * 200 in form(websocket(user_agent="Mozilla" + "a" * 1000), False)
     assert 'aaa..."' in form(websocket(user_agent="a" * 1000), False)
-
-
-@given(anything)
-def test_quoted_text_reads_back(text: str) -> None:
-    assert unquoted(text_quoted(text)) == text
-    assert text_bare(text) in {text, text_quoted(text)}

@@ -1,30 +1,26 @@
 """An access record as one line: text in the manner of the combined log format, or a JSON object.
 
 Three promises hold for any record.  A line is printable ASCII without a line break.  No text in one field can look
-like another field: quoted text escapes quotes and backslashes, bare text holds only characters from ``_is_bare``.
+like another field: quoted text escapes quotes and backslashes, bare text holds only characters from ``is_bare``.
 A line with its line break has at most ``LONGEST_LINE`` bytes, so that one write to a pipe is never torn.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as json_quoted
 from operator import attrgetter
 from time import gmtime, strftime
 from typing import NamedTuple
 
+from wsgate.observe.quoting import Quote, fitting, is_bare, text_bare, text_quoted
 from wsgate.observe.record import AccessRecord, Kind
 from wsgate.observe.redact import shown_path, shown_query, shown_subprotocol, shown_url
 
 # POSIX: a write of at most PIPE_BUF bytes to a pipe is not mixed with other writers' bytes; this is Linux's PIPE_BUF.
 LONGEST_LINE = 4096
 
-Quote = Callable[[str], str]
 Redact = Callable[[str, bool], str]
-
-_CUT = "..."
-_is_bare = re.compile(r"[A-Za-z0-9._:/@%+\[\]-]+").fullmatch
 
 # The longest escaped form of each text field: with names and numbers they fit LONGEST_LINE (a test adds them up).
 _LIMITS = {
@@ -98,29 +94,6 @@ _TEXT = {
 }
 
 
-def text_quoted(text: str) -> str:
-    r"""Text in double quotes; a quote, a backslash and all that is not printable ASCII as ``\x22`` or ``\u2028``."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    escaped = text.encode("unicode_escape").decode("ascii").replace('"', "\\x22")
-    return f'"{escaped}"'
-
-
-def text_bare(text: str) -> str:
-    """Text as it is where that is clear, else quoted."""
-    return text if _is_bare(text) else text_quoted(text)
-
-
-def _fitting(text: str, limit: int, quote: Quote) -> str:
-    """Text as ``quote`` has it, cut with three dots so that it takes at most ``limit`` characters."""
-    quoted = quote(text)
-    room = kept = limit - len(_CUT) - 2
-    while len(quoted) > limit:
-        quoted = quote(text[:kept] + _CUT)
-        kept = kept * room // len(quoted)
-    return quoted
-
-
 def _pairs(layout: _Layout, record: AccessRecord, log_query: bool, quote: Quote) -> str:
     """The kind and each known fact behind its name; seconds have six places."""
     pairs = [layout.start]
@@ -132,7 +105,7 @@ def _pairs(layout: _Layout, record: AccessRecord, log_query: bool, quote: Quote)
             if value:
                 text = redact(value, log_query) if redact else value
                 quoted = quote(text)
-                pairs.append(before + (quoted if len(quoted) <= limit else _fitting(text, limit, quote)))
+                pairs.append(before + (quoted if len(quoted) <= limit else fitting(text, limit, quote)))
         elif sort is float:
             pairs.append(f"{before}{value:.6f}")
         elif value is not None:
@@ -168,7 +141,7 @@ def format_json(record: AccessRecord, log_query: bool = False) -> str:
 
 def _word(text: str, limit: int) -> str:
     """Text for a place inside quotes between blanks."""
-    return text if len(text) <= limit and _is_bare(text) else _fitting(text, limit, _quoted_word)[1:-1]
+    return text if len(text) <= limit and is_bare(text) else fitting(text, limit, _quoted_word)[1:-1]
 
 
 def _quoted_word(text: str) -> str:
@@ -192,10 +165,10 @@ def format_text(record: AccessRecord, log_query: bool = False) -> str:
     ``log_query`` is ``format_json``'s.
     """
     second = _shown_second(int(record.time // 1))[1]
-    client = _fitting(record.client or "-", _LIMITS["client"], text_bare)
+    client = fitting(record.client or "-", _LIMITS["client"], text_bare)
     request = _request_line(record, log_query)
-    referer = _fitting(shown_url(record.referer, log_query) or "-", _LIMITS["referer"], text_quoted)
-    agent = _fitting(record.user_agent or "-", _LIMITS["user_agent"], text_quoted)
+    referer = fitting(shown_url(record.referer, log_query) or "-", _LIMITS["referer"], text_quoted)
+    agent = fitting(record.user_agent or "-", _LIMITS["user_agent"], text_quoted)
     status = "-" if record.status is None else record.status
     pairs = _pairs(_TEXT[record.kind], record, log_query, text_bare)
     return f"{client} - - [{second}] {request} {status} {record.bytes_out} {referer} {agent} {pairs}"
