@@ -84,10 +84,14 @@ class StdlibEnd:
         return True
 
     def read(self) -> bytes:
+        """The next record's plaintext, or nothing; SSLZeroReturnError for close_notify, as pyOpenSSL has it."""
         try:
-            return self.tls.read(65536)
+            data = self.tls.read(65536)
         except ssl.SSLWantReadError:
             return b""
+        if not data:
+            raise ssl.SSLZeroReturnError
+        return data
 
     def write(self, data: bytes) -> None:
         self.tls.write(data)
