@@ -71,7 +71,7 @@ class Group:
         return key
 
     def order(self, now: float, key: bytes | None = None) -> Order:
-        """The servers to try, each once: the eligible ones as the method has it, then the backups likewise.
+        """The servers to try, each once: the eligible ones as the method has it, the backups, then ejected ones.
 
         ``now`` is monotonic seconds.  ``key`` is for ``hash``; without one, or with an empty one, it is round robin.
         """
@@ -107,11 +107,12 @@ class Order(Iterator[ServerState]):
     def __next__(self) -> ServerState:
         """The next server, to be counted with ``taken`` before it is used; StopIteration when none is left."""
         now, tried = self.now, self._tried
-        for tier in self._tiers:
-            candidates = [state for state in tier if state not in tried and state.is_eligible(now)]
-            if candidates:
-                state = self._choice(candidates)
-                state.chosen(now)
-                tried.append(state)
-                return state
+        for may_serve in (ServerState.is_eligible, ServerState.is_last_resort):
+            for tier in self._tiers:
+                candidates = [state for state in tier if state not in tried and may_serve(state, now)]
+                if candidates:
+                    state = self._choice(candidates)
+                    state.chosen(now)
+                    tried.append(state)
+                    return state
         raise StopIteration

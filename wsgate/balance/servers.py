@@ -27,9 +27,12 @@ class ServerState:
         "current",
         "draining",
         "effective",
+        "ejected_until",
+        "ejections",
         "fails",
         "key",
         "server",
+        "strikes",
     )
 
     def __init__(self, key: str, server: Server, places: Places) -> None:
@@ -43,6 +46,9 @@ class ServerState:
         self.fails = 0
         self.checked = _NEVER  # the last failure, or the choice that probes after one
         self.accessed = _NEVER  # the last failure
+        self.strikes = 0  # WebSockets that it dropped early, in a row
+        self.ejections = 0  # in a row
+        self.ejected_until = _NEVER
 
     def __repr__(self) -> str:
         return f"<ServerState {self.key} conns={self.conns} fails={self.fails}>"
@@ -61,6 +67,10 @@ class ServerState:
 
     def is_eligible(self, now: float) -> bool:
         """Whether a new connection may be given to it."""
+        return now >= self.ejected_until and self.is_last_resort(now)
+
+    def is_last_resort(self, now: float) -> bool:
+        """Whether a new connection may be given to it if there is no other: an ejection is only a suspicion."""
         server = self.server
         if server.down or self.draining or self.is_set_aside(now):
             return False

@@ -50,8 +50,8 @@ class AccessRecord:
     upstream: str = ""
     server: str = ""  # address of the last server tried
     tries: int | None = None  # servers dialled
-    connect_time: float | None = None  # until the server's connection stood, all tries included
-    answer_time: float | None = None  # from there to the head of the server's answer
+    connect_time: float | None = None  # from the search for a server until its connection stood, all tries included
+    answer_time: float | None = None  # from the same moment until the head of the server's answer
 
     relay: str = ""  # "frames", "messages", "tunnel"
     subprotocol: str = ""
