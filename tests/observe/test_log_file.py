@@ -331,3 +331,22 @@ def test_a_fifo_may_get_its_reader_late_and_another_one_later(place: Place, tmp_
     log.flush()
     assert os.read(reader, 100) == b"three\n"
     os.close(reader)
+
+
+def test_a_fifo_that_nobody_ever_reads_holds_up_nothing(place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    log = place.log(path)
+    log.write("one")
+    log.close()
+    assert log.dropped == 1
+
+
+def test_a_fifo_may_become_a_file(place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    log = place.log(path)
+    log.write("one")
+    path.unlink()
+    log.reopen()
+    assert path.read_bytes() == b"one\n"
