@@ -184,6 +184,25 @@ def test_a_refused_peer_gets_its_alert(room: Room) -> None:
     pair.until(lambda: "alert protocol version" in pair.peer_end.lower().replace("_", " "))
 
 
+def test_a_peer_without_common_protocol_is_told_and_the_log_says_which(room: Room) -> None:
+    pair = room.serving(client=stdlib_client(alpn=("h2",))).shake()
+    assert pair.refusals == ["the client speaks no protocol of ours, only h2"]
+    pair.until(lambda: "no application protocol" in pair.peer_end.lower().replace("_", " "))
+
+
+def test_an_untrusted_server_is_refused_with_the_reason(room: Room, tmp_path: Path) -> None:
+    other = Room(self_signed(tmp_path, (), datetime.now(UTC)))
+    try:
+        pair = other.calling()
+        stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        stranger.load_cert_chain(room.paths.certificate, room.paths.key)
+        pair.peer = StdlibEnd(stranger, server_side=True)
+        pair.shake()
+        assert pair.refusals == ["the server's certificate is not trusted: it is self-signed and not trusted itself"]
+    finally:
+        other.close()
+
+
 @pytest.mark.parametrize("said", [False, True])
 def test_a_peer_that_leaves_during_the_handshake(room: Room, said: bool) -> None:
     pair = room.serving()
@@ -402,6 +421,21 @@ def test_tls_1_2_has_no_half_close(room: Room) -> None:
     pair.until(lambda: pair.heard == b"still open")
 
 
+def test_an_ended_direction_is_flushed_before_the_leg_ends(room: Room) -> None:
+    """The peer says goodbye while bytes of ours still wait for it to read."""
+    pair = room.serving(peer=openssl_client()).shake()
+    data = filler(MiB)
+    pair.leg.write(data)
+    pair.leg.loseWriteConnection()
+    assert pair.leg.queued
+    pair.peer_closes()
+    until(lambda: pair.turn() and pair.listening.read_ended, "the peer's goodbye")
+    pair.until(lambda: len(pair.heard) >= len(data) or pair.peer_end)
+    assert pair.heard == data
+    pair.until(lambda: pair.listening.lost)
+    assert pair.listening.why == "ConnectionDone"
+
+
 @BOTH
 def test_losing_the_connection_flushes_and_says_goodbye(room: Room, version: ssl.TLSVersion) -> None:
     pair = room.serving(version).shake()
@@ -499,6 +533,31 @@ def writer(room: Room, tmp_path: Path) -> tuple[TlsPair, RecordWriter]:
     return pair, RecordWriter(tmp_path / "keys", cipher[0])
 
 
+KEY_UPDATE = 5 + 5 + 1 + 16  # header, message, inner type, tag
+DATA = 5 + 1 + 16
+
+
+@pytest.mark.parametrize("data", [b"", b"with data behind it"])
+@pytest.mark.parametrize("requests", [1, 3, 500])
+def test_key_updates_are_answered_and_nothing_piles_up(room: Room, tmp_path: Path, requests: int, data: bytes) -> None:
+    """RFC 8446 section 4.6.3.  OpenSSL answers each one when it reads the next, and the last one with the next write.
+
+    A protocol that has nothing to say for a while must not leave the answers in OpenSSL's memory.
+    """
+    pair, records = writer(room, tmp_path)
+    pair.peer_sock.send(b"".join(records.key_update() + (records.data(data) if data else b"") for _ in range(requests)))
+    pair.turn()
+    assert pair.listening.data == data * requests
+    assert len(pair.peer_receives()) == KEY_UPDATE * (requests - 1)
+    pair.leg.write(b"with new keys")
+    assert len(pair.peer_receives()) == KEY_UPDATE + DATA + len(b"with new keys")
+    assert pair.heard == b"with new keys"
+    pair.peer_sock.send(records.data(b" and on"))
+    pair.turn()
+    assert pair.listening.data == data * requests + b" and on"
+    assert pair.listening.lost == []
+
+
 def flood(pair: TlsPair, records: Callable[[], bytes], total: int) -> int:
     """Send ``total`` bytes of records as long as the leg lives and takes them; how many were sent."""
     sent, rest = 0, b""
@@ -525,6 +584,21 @@ def test_a_flood_of_records_without_data_is_cut_off(room: Room, tmp_path: Path, 
     assert pair.listening.why == ("ConnectionAborted" if kind == "key updates" else "ConnectionLost")
     assert sent < 3 * BARREN
     assert pair.listening.data == b""
+
+
+def test_a_peer_that_asks_for_answers_and_never_reads_them_is_cut_off(room: Room, tmp_path: Path) -> None:
+    """Data between the requests does not hide them."""
+    pair, records = writer(room, tmp_path)
+    most = 0
+
+    def batch() -> bytes:
+        nonlocal most
+        most = max(most, pair.leg.queued)
+        return b"".join(records.key_update() + records.data(b"x") for _ in range(100))
+
+    flood(pair, batch, 4 * MiB)
+    assert pair.listening.why == "ConnectionAborted"
+    assert most < 2 * BARREN
 
 
 def test_a_client_that_never_reads_costs_what_is_queued_and_no_more(room: Room) -> None:

@@ -34,7 +34,9 @@ class Buffers:
     def __init__(self, received: memoryview) -> None:
         if len(received) < READ_SIZE:
             raise ValueError("the buffer that sockets are read into is too small")
-        self.cipher_in: Any = _ffi.from_buffer(received)
+        # Of the bytearray itself: a view of the memoryview crashes CPython when both are garbage of one cycle, since
+        # the collector empties the memoryview before cffi gives it back.
+        self.cipher_in: Any = _ffi.from_buffer(received.obj)
         self.plain: Any = _ffi.new("char[]", RECORD)
         self.plain_view = memoryview(_ffi.buffer(self.plain))
         self.cipher_out: Any = _ffi.new("char[]", _ROOM)

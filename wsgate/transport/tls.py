@@ -33,7 +33,7 @@ class TlsLeg(TcpLeg):
     failed; the leg is then on its way to being closed, and ``protocol`` hears nothing of it.
     """
 
-    __slots__ = ("_barren", "_engine", "_refused", "_secured")
+    __slots__ = ("_answers", "_barren", "_engine", "_refused", "_secured")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class TlsLeg(TcpLeg):
     ) -> None:
         super().__init__(hub, sock)
         self._engine = Engine(connection, buffers)
+        self._answers = 0
         self._barren = 0
         self._secured: Callable[[], None] | None = secured
         self._refused: Callable[[str], None] | None = refused
@@ -133,12 +134,18 @@ class TlsLeg(TcpLeg):
             self._send_pending()
             self.lost()
         else:
-            if self._barren:
-                self._answer_barren()
+            self._answer()
 
-    def _answer_barren(self) -> None:
-        self._send_pending()
-        if self._barren > BARREN:
+    def _answer(self) -> None:
+        """Send what reading made OpenSSL say: each KeyUpdate may ask for one in return, also between data.
+
+        Left alone, the answers would pile up in OpenSSL until the next write, or here when the peer does not read.
+        """
+        count = self._engine.pending_output()
+        if count and self._fd >= 0:
+            self._answers = self._answers + count if self.queued else 0
+            self._send(count)
+        if self._barren > BARREN or self._answers > BARREN:
             self.abortConnection()
 
     def _close_notified(self) -> None:
@@ -202,9 +209,16 @@ class TlsLeg(TcpLeg):
     def loseWriteConnection(self) -> None:
         if self._writing is Way.OPEN and self.half_closes:
             self._notify()
-            self._writing = Way.ENDED
+            # The leg must not go before the ciphertext that still waits.
+            self._writing = Way.ENDING if self.queued else Way.ENDED
             if self._reading is Way.ENDED:
                 self.loseConnection()
+
+    def _finish_writing(self) -> None:
+        """The queue is empty, and close_notify was in it: TCP under TLS is never half-closed."""
+        self._writing = Way.ENDED
+        if self._reading is Way.ENDED:
+            self._hub.soon(self._end_done)
 
     def _notify(self) -> None:
         self._engine.close_notify()
@@ -227,4 +241,6 @@ def _reason(error: SSL.Error) -> str:
     if isinstance(error, SSL.SysCallError):
         return "the peer left during the handshake"
     queue = error.args[0] if error.args else ()
+    if isinstance(queue, str):
+        return queue
     return str(queue[-1][-1]) if queue else "unknown TLS error"
