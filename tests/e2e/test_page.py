@@ -78,7 +78,7 @@ class Page:
     def wait(self, fact: Callable[[], object], what: str) -> None:
         """Wait for a fact; a failure tells what the browser complained of."""
         try:
-            until(fact, what, timeout=20)
+            until(fact, what, timeout=15)
         except AssertionError as late:
             raise AssertionError(f"{late}\n{self.complaints()}") from None
 

@@ -175,6 +175,10 @@ class EndpointFactory(WebSocketServerFactory):
             allowNullOrigin=True,  # a page opened from a file; any other origin is let in as well
         )
 
+    def logPrefix(self) -> str:
+        """How Twisted's log calls it: ``app NAME starting on PORT``."""
+        return f"app {self.name}"
+
     def forget(self, endpoint: Endpoint) -> None:
         """A connection is over."""
         self.connected.discard(endpoint)
