@@ -82,7 +82,7 @@ def echo_factory() -> object:
 def main(name: str, directory: Path) -> None:
     sys.modules["embedding_program"] = sys.modules["__main__"]
     import_module(f"twisted.internet.{name}").install()
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: TID251 - a program of its own
 
     from wsgate import gateway_service
 
