@@ -53,6 +53,7 @@ class FrameSide:
         "scanner",
         "shut",
         "side",
+        "verdict",
     )
 
     other: FrameSide
@@ -66,6 +67,7 @@ class FrameSide:
         self.buckets: tuple[Bucket | None, Bucket | None] | None = None
         self.gone = False
         self.shut = False
+        self.verdict: tuple[int, str] | None = None  # the Close that this leg has earned, and gets shortly
         self.deaf = False  # what comes from this leg is no longer listened to
         self.rtt: float | None = None
         self._pending: list[bytes] = []
@@ -102,7 +104,7 @@ class FrameSide:
         other, scanner = self.other, self.scanner
         if not other.shut and out:
             out = self._with_pending(out)
-            taken = [control for control in scanner.events if control.opcode == PONG and self._answers_us(control)]
+            taken = [control for control in scanner.events if self._ends_here(control)]
             out = without(out, taken) if taken else out
             if out:
                 other.leg.write(out)
@@ -127,6 +129,12 @@ class FrameSide:
             other.shut = True
             return b"".join((out[:cut], pending, other._close))
         return b"".join((out[:cut], pending, out[cut:]))
+
+    def _ends_here(self, control: Control) -> bool:
+        """A pong to a ping of ours, or a Close towards a side that is about to get one of its own."""
+        if control.opcode == CLOSE:
+            return self.other.verdict is not None
+        return control.opcode == PONG and self._answers_us(control)
 
     def _answers_us(self, control: Control) -> bool:
         if not self._ping or control.payload != self._ping:

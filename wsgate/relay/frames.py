@@ -21,6 +21,10 @@ from wsgate.wire.close_codes import FrameError, parse_close
 from wsgate.wire.ws_frames import FrameScanner
 from wsgate.wire.ws_rules import FrameRules
 
+#: Seconds that the other side has, after a fault, to send what it owes the one that made it: the fault's Close comes
+#: behind the answers to the frames before it, as from a server without a gateway.
+VERDICT_WAIT = 1.0
+
 _CLIENT_FAULTS = {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG}
 _SERVER_FAULTS = {1007: Cause.SERVER_PAYLOAD, 1008: Cause.SERVER_LIMIT, 1009: Cause.SERVER_TOO_BIG}
 
@@ -63,6 +67,7 @@ class Frames:
         "_server",
         "_timer",
         "_until",
+        "_verdict_timer",
         "_wheel",
         "random",
     )
@@ -81,6 +86,7 @@ class Frames:
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
         self._timer: Timer | None = None
+        self._verdict_timer: Timer | None = None
         self._idle_messages = 0
         self._idle_since = self._until = 0.0
 
@@ -116,8 +122,10 @@ class Frames:
         code, reason = parse_close(payload)
         closed = Cause.CLIENT_CLOSED if side.side is Side.CLIENT else Cause.SERVER_CLOSED
         self._note(Ending(closed, side.side, code, reason))
-        side.other.shut = True
         self._set_deadline()
+        if side.other.verdict is not None:
+            self._deliver_verdict(side.other)
+        side.other.shut = True
         self._hang_up(side)
         self._hang_up(side.other)
 
@@ -147,6 +155,7 @@ class Frames:
         if other.gone:
             self._done(ending)
             return
+        self._deliver_verdict(other)
         other.leg.unregisterProducer()
         other.resumeProducing()
         self._set_deadline()
@@ -161,11 +170,24 @@ class Frames:
         self._note(Ending(cause, side.side, error.code, error.text, error.text))
         self._set_deadline()
         side.deaf = True
-        side.send_close(error.code, error.text)
-        # What it still sends is read and dropped, so that the Close is not lost in a reset.
+        side.verdict = (error.code, error.text)
+        # What it still sends is read and dropped, so that its Close is not lost in a reset.
         side.resumeProducing()
-        side.leg.loseWriteConnection()
         self._tell(side.other, cause)
+        if side.other.gone or side.other.scanner.closed or side.other.deaf:
+            self._deliver_verdict(side)
+        else:
+            self._verdict_timer = self._wheel.after(VERDICT_WAIT, lambda: self._deliver_verdict(side))
+
+    def _deliver_verdict(self, side: FrameSide) -> None:
+        """Close the side that broke a rule, once the answers to what it sent before that have come back."""
+        verdict, side.verdict = side.verdict, None
+        if self._verdict_timer is not None:
+            self._verdict_timer.cancel()
+            self._verdict_timer = None
+        if verdict is not None and not side.gone:
+            side.send_close(*verdict)
+            side.leg.loseWriteConnection()
 
     def _tell(self, side: FrameSide, cause: Cause) -> None:
         """Close ``side`` for ``cause``, which lies on the other side; abort it where a frame to it is half sent."""
@@ -290,8 +312,8 @@ class Frames:
                     side.leg.abortConnection()
 
     def _done(self, ending: Ending) -> None:
-        for timer in (self._timer, self._deadline):
+        for timer in (self._timer, self._deadline, self._verdict_timer):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._deadline = None
+        self._timer = self._deadline = self._verdict_timer = None
         self._over(ending)
