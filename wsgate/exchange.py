@@ -52,8 +52,6 @@ class Exchange:
 
     __slots__ = (
         "_part",
-        "_received",
-        "_sent",
         "connection",
         "end",
         "head",
@@ -75,12 +73,11 @@ class Exchange:
         self.route: Route | None = None
         self.record: AccessRecord | None = connection.record(Kind.HTTP)
         self._part: Part | None = None
-        self._received = self._sent = 0
 
     # The way of a request, in order
 
     def begin(self, end: HttpEnd, head: RequestHead) -> None:
-        self._start(end)
+        self.end = end
         self.head = head
         self._note_request(head)
         try:
@@ -88,10 +85,6 @@ class Exchange:
             self._serve(self._match(head), head)
         except HeadError as error:
             self.refuse_with(error.cause, str(error))
-
-    def _start(self, end: HttpEnd) -> None:
-        self.end = end
-        self._received, self._sent = end.leg.received, end.leg.sent
 
     def _read_target(self, head: RequestHead) -> Target:
         names, identity = self.connection.place.names, self.connection.identity
@@ -160,8 +153,6 @@ class Exchange:
 
     def _admit_upgrade(self, route: Route, head: RequestHead) -> Upgrade:
         """The handshake's rules and the origin, before any server is asked.  Raises HeadError."""
-        record = self.noted()
-        record.kind = Kind.WEBSOCKET
         upgrade = check_upgrade(head)
         origins = head.get_all(b"origin")
         admitted = self.plan.origins[route.name].admits(
@@ -180,9 +171,12 @@ class Exchange:
     def give(self, answer: Answer, cause: Cause, detail: str = "", *, close: bool = False) -> None:
         """Send an answer of our own; a file is sent as fast as the client takes it."""
         end, record = self.end, self.noted()
-        if close or self._refuses_upgrade(answer.status):
+        # A client that asked for a WebSocket may already have sent frames: never read them as a request.
+        if close or record.kind is Kind.WEBSOCKET:
             end.answer.keep = False
-        record.status = answer.status
+        else:
+            end.answer_early(self.head.framing)
+        record.status = int(answer.status)
         end.answer.head(answer.status, b"", [*answer.headers, *self.connection.own_fields()], NO_BODY)
         if isinstance(answer.body, FileBlocks):
             self._part = sending = Sending(self, answer.body)
@@ -192,18 +186,15 @@ class Exchange:
             end.answer.body(answer.body)
         self.over(cause, detail)
 
-    def _refuses_upgrade(self, status: int) -> bool:
-        """A client that asked for a WebSocket may already have sent frames: never read them as a request."""
-        return self.record is not None and self.record.kind is Kind.WEBSOCKET and status != 101
-
     def refuse_with(self, cause: Cause, detail: str) -> None:
         """Answer with the row of the table of causes, and close the connection behind it."""
         self.give(error_answer(cause), cause, detail, close=True)
 
     def over(self, cause: Cause, detail: str = "", trailers: Fields | None = None) -> None:
         """The answer is complete: write the record and let the connection go on."""
+        self.end.answer.end(trailers)
         self.log(cause, detail)
-        self.end.finish(trailers)
+        self.end.finish()
 
     def log(self, cause: Cause, detail: str = "", side: Side | None = None) -> None:
         """Write the record; only once."""
@@ -217,9 +208,7 @@ class Exchange:
         record.cause = cause.label
         record.closed_by = (side or cause.value.side).value
         record.detail = record.detail or detail
-        if record.kind is Kind.HTTP:
-            leg = self.end.leg
-            record.bytes_in, record.bytes_out = leg.received - self._received, leg.sent - self._sent
+        record.bytes_in, record.bytes_out = self.end.traffic()
         runtime.log(record)
 
     def hand_over(self) -> AccessRecord:
@@ -231,7 +220,7 @@ class Exchange:
     # What the client's end tells
 
     def refuse(self, end: HttpEnd, cause: Cause, detail: str) -> None:
-        self._start(end)
+        self.end = end
         self.refuse_with(cause, detail)
 
     def request_body(self, data: Data) -> None:
@@ -251,6 +240,11 @@ class Exchange:
             self.end.abort()
         else:
             self.refuse_with(cause, detail)
+
+    def client_ended(self) -> bool:
+        # As nginx does: a server's answer is given up, since most clients that close their direction have left; what
+        # costs only sending is sent.
+        return isinstance(self._part, Sending)
 
     def client_gone(self, cause: Cause) -> None:
         part, self._part = self._part, None
@@ -281,6 +275,8 @@ class Exchange:
         record.path, record.query = path.decode("latin-1"), query.decode("latin-1")
         record.host = head.host
         record.version = "1.1" if head.minor else "1.0"
+        if head.upgrade:
+            record.kind = Kind.WEBSOCKET
         for name, key in (("user_agent", b"user-agent"), ("referer", b"referer"), ("origin", b"origin")):
             value = head.get(key)
             if value is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause, Side
+from wsgate.config.model import Server
 from wsgate.routing.table import Match
 from wsgate.transport.interfaces import Data, Leg
 from wsgate.upstream.dialing import Dialling
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 #: Methods that may be sent again when a server fails without an answer (RFC 9110 section 9.2.2).
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+
+
+def _authority(server: Server) -> bytes:
+    """The Host for a server where the client named none: as nginx's $proxy_host."""
+    address = server.address
+    return b"localhost" if address.is_unix or server.factory else str(address).encode("ascii")
 
 
 def request_target(exchange: Exchange, match: Match) -> bytes:
@@ -58,7 +65,6 @@ class Proxying:
         "_members",
         "_received",
         "_reused",
-        "_sent_body",
         "_since",
         "_state",
     )
@@ -69,7 +75,7 @@ class Proxying:
         self._members = members
         self._end: ServerEnd | None = None
         self._state: ServerState | None = None
-        self._reused = self._sent_body = False
+        self._reused = False
         self._received = 0
         connection = exchange.connection
         self._since = connection.runtime.wheel.seconds()
@@ -88,12 +94,15 @@ class Proxying:
         self._note_server(runtime.wheel.seconds() - self._since)
         self._end = ServerEnd(leg, runtime.wheel, head.method, self._members.options.response_timeout, self)
         fields = [field for field in request_fields(exchange) if field[0].lower() != b"expect"]
+        if head.get(b"host") is None:
+            # HTTP/1.0 has none or says it in the target; the server is asked in HTTP/1.1 (RFC 9112 section 3.2).
+            fields.insert(0, (b"Host", head.authority or _authority(state.server)))
         if head.framing.ending is Ending.CHUNKED:
             fields.append((b"Transfer-Encoding", b"chunked"))
         request = encode_request(head.method, request_target(exchange, self._match), fields)
         leg.registerProducer(exchange.end.leg, True)
-        exchange.end.feed_from(leg)
         self._end.ask(request, head.framing)
+        exchange.end.feed_from(leg)
         exchange.end.want_body()
 
     def dial_failed(self, cause: Cause, detail: str) -> None:
@@ -114,7 +123,6 @@ class Proxying:
         if limit and self._received > limit:
             self._exchange.request_failed(Cause.BODY_SIZE, f"more than {limit} bytes")
         elif self._end is not None:
-            self._sent_body = True
             self._end.body(data)
 
     def request_end(self, trailers: Fields) -> None:
@@ -181,17 +189,16 @@ class Proxying:
         if exchange.end.answer.begun:
             exchange.log(cause, detail, Side.SERVER)
             exchange.end.abort()
-        elif self._sent_body or exchange.head.framing.ending is not Ending.NONE:
+        elif exchange.head.framing.ending is not Ending.NONE or exchange.head.method not in _IDEMPOTENT:
+            # What was taken of a body is no longer there to be sent again.
             exchange.refuse_with(cause, detail)
         elif self._reused and end is not None and end.silent and cause is Cause.SERVER_LOST:
-            # A server closed an idle connection just as it was taken: it has not seen the request, whatever its method.
+            # A server that closes an idle connection just as it is taken has not failed.
             self._dialling.again()
-        elif exchange.head.method in _IDEMPOTENT:
+        else:
             # nginx's proxy_next_upstream: while nothing has reached the client, the next server may do better.
             self._dialling.remember(cause, detail)
             self._dialling.next()
-        else:
-            exchange.refuse_with(cause, detail)
 
     def _release(self) -> None:
         state, self._state = self._state, None

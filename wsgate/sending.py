@@ -34,6 +34,7 @@ class Sending:
     def drop(self) -> None:
         """The client has gone."""
         self._paused = True
+        self._exchange.end.feed_from(None)
         self._blocks.close()
 
     def pauseProducing(self) -> None:

@@ -12,6 +12,7 @@ from wsgate.wire.http_body import LAST_CHUNK, chunk_head, last_chunk
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = (b"Connection", b"close")
+_CLOSE_UPGRADE = (b"Connection", b"close, Upgrade")
 _KEEP_ALIVE = (b"Connection", b"keep-alive")
 _CHUNKED = (b"Transfer-Encoding", b"chunked")
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
@@ -42,14 +43,14 @@ class AnswerWriter:
     def informational(self, status: int, reason: bytes, fields: Fields) -> None:
         """Pass a 1xx answer on; HTTP/1.0 has none (RFC 9110 section 15.2)."""
         if self._minor:
-            self._leg.write(encode_response(status, reason, fields))
+            self._leg.write(encode_response(status, reason, _without_length(fields)))
 
     def head(self, status: int, reason: bytes, fields: Fields, framing: Framing) -> None:
         """Begin.  Where ``framing`` has a length, ``fields`` say so too; else the end of the body is marked here.
 
         The head goes out with the first bytes of the body, or on ``flush``.
         """
-        fields = list(fields)
+        fields = _without_length(fields) if status == 204 else list(fields)
         if framing.ending in {Ending.CHUNKED, Ending.CLOSE} and not self._head_request:
             if self._minor:
                 self._chunked = True
@@ -57,7 +58,8 @@ class AnswerWriter:
             else:
                 self.keep = False
         if not self.keep:
-            fields.append(_CLOSE)
+            # Whoever sends Upgrade says so in Connection (RFC 9110 section 7.8); only our own 426 has it.
+            fields.append(_CLOSE_UPGRADE if any(name == b"Upgrade" for name, _ in fields) else _CLOSE)
         elif not self._minor:
             fields.append(_KEEP_ALIVE)
         self._unsent = encode_response(status, reason or _PHRASES.get(status, b""), fields)
@@ -87,3 +89,8 @@ class AnswerWriter:
         if self._chunked:
             self._unsent += last_chunk(trailers) if trailers else LAST_CHUNK
         self.flush()
+
+
+def _without_length(fields: Fields) -> Fields:
+    """``fields`` for a status that has no Content-Length, whatever a server says (RFC 9110 section 8.6)."""
+    return [field for field in fields if field[0].lower() != b"content-length"]

@@ -15,23 +15,19 @@ from twisted.python.failure import Failure
 
 from wsgate.causes import Cause
 from wsgate.config.model import Listener
+from wsgate.downstream.backpressure import Backpressure
 from wsgate.downstream.http_answer import AnswerWriter
+from wsgate.downstream.lingering import LINGER_BYTES, Lingering
 from wsgate.transport.interfaces import NOBODY, Data, Leg, Producer
 from wsgate.transport.wheel import Timer, TimerWheel
 from wsgate.wire.fields import Fields, HeadError
+from wsgate.wire.framing import Framing
 from wsgate.wire.heads import RequestHead
 from wsgate.wire.http_body import BodyReader
 from wsgate.wire.http_head import RequestReader
 
-#: A client that takes nothing of an answer for so long (seconds) is given up; nginx's send_timeout.
-SEND_TIMEOUT = 60.0
-
 #: Bytes of a request body that must arrive within each body_timeout: a slow upload goes on, a drip does not.
 BODY_PACE = 64 * 1024
-
-#: After an error: what is read and thrown away (bytes), and for how long (seconds), so that the answer arrives.
-LINGER_BYTES = 64 * 1024
-LINGER_TIME = 2.0
 
 
 class Serving(Protocol):
@@ -49,6 +45,9 @@ class Serving(Protocol):
     def request_failed(self, cause: Cause, detail: str) -> None:
         """The body is wrong or too slow: answer so if there is no answer yet, else abort."""
 
+    def client_ended(self) -> bool:
+        """The client has sent its request and closed its direction: whether the answer goes on all the same."""
+
     def client_gone(self, cause: Cause) -> None:
         """The client has left before the answer was complete; nothing more can be written."""
 
@@ -58,7 +57,8 @@ class Phase(Enum):
 
     HEAD = "head"  # between requests, or within a head
     EXCHANGE = "exchange"
-    LINGER = "linger"  # answered; reads and discards, then closes
+    DISCARD = "discard"  # answered; the rest of the request's body is read and dropped, then comes the next request
+    CLOSING = "closing"  # nothing more is read
     LEFT = "left"  # the leg is gone or belongs to a relay
 
 
@@ -66,19 +66,22 @@ class HttpEnd:
     """HTTP/1 on a client's leg.  ``gone()`` is called once, when the leg is gone and was not released to a relay."""
 
     __slots__ = (
+        "_begun_in",
+        "_begun_out",
         "_body",
+        "_ended",
+        "_flow",
         "_gone",
         "_limits",
         "_looping",
         "_make",
+        "_more_expected",
         "_phase",
         "_reader",
         "_requests",
         "_rest",
         "_seen",
         "_serving",
-        "_source",
-        "_stall",
         "_stopping",
         "_timer",
         "_wants_continue",
@@ -96,22 +99,24 @@ class HttpEnd:
         self._wheel = wheel
         self._make = make
         self._gone = gone
+        self._flow = Backpressure(leg, wheel, self._stuck)
         self._reader = RequestReader(limits.max_head, limits.max_fields)
         self._phase = Phase.HEAD
         self._serving: Serving | None = None
-        self._source: Producer | None = None
         self._body: BodyReader | None = None
         self._timer: Timer | None = None
-        self._stall: Timer | None = None
         self._rest = b""
         self._requests = 0
         self._seen = 0
-        self._looping = self._wants_continue = self._stopping = False
+        self._begun_in = self._begun_out = 0
+        self._looping = self._wants_continue = self._stopping = self._ended = False
+        # Whether the client may be sending more when the answer ends.
+        self._more_expected = True
 
     def start(self) -> None:
         """Take the leg over.  The first head has its deadline from now on."""
         self.leg.protocol = self
-        self.leg.registerProducer(self, True)
+        self._flow.start()
         self._arm(self._limits.head_timeout, self._head_too_late)
 
     # Requests
@@ -121,8 +126,8 @@ class HttpEnd:
             self._read_head(data)
         elif self._phase is Phase.EXCHANGE:
             self._read_body(data)
-        elif self._phase is Phase.LINGER and self.leg.received - self._seen > LINGER_BYTES:
-            self.close()
+        elif self._phase is Phase.DISCARD and self._body is not None:
+            self._drop_body(self._body, data)
 
     def _read_head(self, data: Data) -> None:
         begun = self._reader.begun
@@ -141,6 +146,7 @@ class HttpEnd:
         self._requests += 1
         self._phase = Phase.EXCHANGE
         self.answer = AnswerWriter(self.leg, head, head.keep_alive and self._requests < self._limits.keepalive_requests)
+        self._more_expected = head.keep_alive
         self._wants_continue = head.expects_continue
         self._rest = self._reader.take_rest()
         body = self._body = BodyReader(head.framing)
@@ -166,6 +172,15 @@ class HttpEnd:
         self.leg.resumeProducing()
         if rest:
             self._read_body(rest)
+
+    def answer_early(self, framing: Framing) -> None:
+        """The answer to a request with ``framing`` does not wait for its body: see what becomes of the connection.
+
+        It is kept where the rest of the body is small and comes for certain.  A client that asked whether to send it
+        may leave it out now, so that what follows could be either (RFC 9110 section 10.1.1).
+        """
+        if self._wants_continue or framing.length > LINGER_BYTES:
+            self.answer.keep = False
 
     def _read_body(self, data: Data) -> None:
         body, serving = self._body, self._serving
@@ -200,28 +215,40 @@ class HttpEnd:
         self._cancel_timer()
         self._phase = Phase.EXCHANGE
         self.answer = AnswerWriter(self.leg, None, False)
-        # Unread bytes: the connection is closed with care.
-        self._rest = b" "
+        self._more_expected = True
         serving = self._serving = self._make()
         serving.refuse(self, cause, detail)
 
     # The end of an exchange
 
-    def finish(self, trailers: Fields | None = None) -> None:
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent since the end of the exchange before, without those that belong to the next."""
+        return self.leg.received - len(self._rest) - self._begun_in, self.leg.sent - self._begun_out
+
+    def finish(self) -> None:
         """The answer is complete: go on to the next request, or close."""
-        self.answer.end(trailers)
-        self._serving = self._source = None
+        self._serving = None
+        self._flow.feed_from(None)
         self._cancel_timer()
-        body, self._body = self._body, None
-        complete = body is not None and body.done
-        if self.answer.keep and complete and not self._stopping:
-            self._phase = Phase.HEAD
-            self._arm(self._limits.keepalive_timeout, self.close)
-            self._go_on()
-        elif self._rest or not complete:
+        body = self._body
+        whole = body is not None and body.done
+        if self.answer.keep and not self._stopping and body is not None:
+            self._next() if whole else self._discard(body)
+        elif self._rest or not whole or self._more_expected:
             self._linger()
         else:
             self.close()
+
+    def _next(self) -> None:
+        """Wait for the next request."""
+        if self._stopping:
+            self.close()
+            return
+        self._body = None
+        self._phase = Phase.HEAD
+        self._begun_in, self._begun_out = self.leg.received - len(self._rest), self.leg.sent
+        self._arm(self._limits.keepalive_timeout, self.close)
+        self._go_on()
 
     def _go_on(self) -> None:
         """Serve what was sent ahead, then read again.  A loop, since answers may be given at once: no recursion."""
@@ -232,32 +259,56 @@ class HttpEnd:
             rest, self._rest = self._rest, b""
             self._read_head(rest)
         self._looping = False
-        if self._phase is Phase.HEAD:
+        if self._phase is not Phase.HEAD:
+            return
+        if self._ended:
+            self.close()
+        else:
             self.leg.resumeProducing()
+
+    def _discard(self, body: BodyReader) -> None:
+        """The answer did not need the rest of the request's body: drop it and keep the connection."""
+        self._phase = Phase.DISCARD
+        rest, self._rest = self._rest, b""
+        self._seen = self.leg.received - len(rest)
+        self._arm(self._limits.body_timeout, self._linger)
+        self.leg.resumeProducing()
+        if rest:
+            self._drop_body(body, rest)
+
+    def _drop_body(self, body: BodyReader, data: Data) -> None:
+        try:
+            body.feed(data)
+        except HeadError:
+            self._linger()
+            return
+        if body.done:
+            self._rest = bytes(body.rest)
+            self._next()
+        elif self.leg.received - self._seen > LINGER_BYTES:
+            self._linger()
 
     def release(self) -> tuple[Leg, bytes]:
         """Give the leg and the bytes behind the request to a relay; this end is done."""
         rest, self._rest = self._rest, b""
         self._leave()
-        self.leg.unregisterProducer()
         self.leg.protocol = NOBODY
         return self.leg, rest
 
     def _linger(self) -> None:
-        """Close so that the answer arrives: end our direction, read and discard a little, then close.
+        """Close although the client may be sending."""
+        self._cancel_timer()
+        self._phase = Phase.LEFT
+        Lingering(self.leg, self._wheel, self._lingered).start()
 
-        Closing with bytes unread would reset the connection, and a reset destroys what the client has not read yet.
-        """
-        self._phase = Phase.LINGER
-        self._seen = self.leg.received
-        self.leg.loseWriteConnection()
-        self.leg.resumeProducing()
-        self._arm(LINGER_TIME, self.close)
+    def _lingered(self) -> None:
+        self._flow.stop()
+        self._gone()
 
     def close(self) -> None:
         """Close after what is queued, for as long as the client takes it."""
         self._cancel_timer()
-        self._phase = Phase.LINGER
+        self._phase = Phase.CLOSING
         self.leg.loseConnection()
 
     def stop(self) -> None:
@@ -271,13 +322,23 @@ class HttpEnd:
     def abort(self) -> None:
         """Close at once, so that the client does not take the answer for complete."""
         self._serving = None
+        self._cancel_timer()
         self.leg.abortConnection()
 
     def readConnectionLost(self) -> None:
-        if self._phase is Phase.EXCHANGE:
-            # As nginx does: a client that has closed its direction is taken to have left.
-            self._tell_gone(Cause.CLIENT_CLOSED)
-        self.close()
+        if self._phase is not Phase.EXCHANGE:
+            self.close()
+            return
+        body, serving = self._body, self._serving
+        if body is not None and body.done and serving is not None and serving.client_ended():
+            self._ended = True
+            return
+        begun = self.answer.begun
+        self._tell_gone(Cause.CLIENT_CLOSED)
+        if begun:
+            self.abort()
+        else:
+            self.close()
 
     def connectionLost(self, reason: Failure) -> None:
         self._tell_gone(Cause.CLIENT_LOST)
@@ -287,50 +348,19 @@ class HttpEnd:
 
     def _tell_gone(self, cause: Cause) -> None:
         serving, self._serving = self._serving, None
+        self._flow.feed_from(None)
         if serving is not None:
             serving.client_gone(cause)
 
     def _leave(self) -> None:
         self._phase = Phase.LEFT
-        self._serving = self._source = self._body = None
+        self._serving = self._body = None
         self._cancel_timer()
-        self.resumeProducing()
-
-    # Flow: the leg pauses whoever makes the answer
+        self._flow.stop()
 
     def feed_from(self, source: Producer | None) -> None:
         """``source`` makes the body of the answer: it is paused while the client does not keep up."""
-        self._source = source
-        if source is not None and self.leg.queued:
-            source.pauseProducing()
-
-    def pauseProducing(self) -> None:
-        if self._stall is None:
-            self._arm_stall()
-        if self._source is not None:
-            self._source.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-        if self._source is not None:
-            self._source.resumeProducing()
-
-    def stopProducing(self) -> None:
-        return
-
-    def _arm_stall(self) -> None:
-        taken = self.leg.sent - self.leg.queued
-        self._stall = self._wheel.after(SEND_TIMEOUT, lambda: self._look_at_stall(taken))
-
-    def _look_at_stall(self, taken: int) -> None:
-        self._stall = None
-        if self.leg.sent - self.leg.queued != taken:
-            self._arm_stall()
-            return
-        self._tell_gone(Cause.CLIENT_STUCK)
-        self.abort()
+        self._flow.feed_from(source)
 
     # Deadlines
 
@@ -342,6 +372,10 @@ class HttpEnd:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stuck(self) -> None:
+        self._tell_gone(Cause.CLIENT_STUCK)
+        self.abort()
 
     def _head_too_late(self) -> None:
         self._timer = None

@@ -52,7 +52,10 @@ class Phase(Enum):
 
 
 class ServerEnd:
-    """One request on a server's leg.  ``timeout`` bounds, in seconds, each wait for something of the answer."""
+    """One request on a server's leg.
+
+    ``timeout`` bounds, in seconds, each wait for something of the answer, and for a server to take some of the request.
+    """
 
     __slots__ = (
         "_asking",
@@ -161,7 +164,8 @@ class ServerEnd:
     def _complete(self, body: BodyReader) -> None:
         head = self._head
         self._stop()
-        reusable = self._request_sent and head is not None and head.keep_alive and not body.rest
+        whole = self._request_sent and not self.leg.queued
+        reusable = whole and head is not None and head.keep_alive and not body.rest
         if not reusable:
             self.drop()
         self._asking.answer_end(body.trailers, reusable)
@@ -200,14 +204,20 @@ class ServerEnd:
     # Deadline
 
     def _arm(self) -> None:
-        seen = self.leg.received
+        seen = self._moved()
         self._timer = self._wheel.after(self._timeout, lambda: self._look(seen))
 
-    def _look(self, seen: int) -> None:
+    def _moved(self) -> tuple[int, int]:
+        """Bytes that came from the server, and that it (or its kernel) took."""
+        return self.leg.received, self.leg.sent - self.leg.queued
+
+    def _look(self, seen: tuple[int, int]) -> None:
         self._timer = None
-        # A leg that is paused waits for the client, and the request's body may still be on its way.
-        if self.leg.received != seen or self.leg.paused or not self._request_sent:
+        # A leg that is paused waits for the client, as does a request whose body is still on its way.
+        if self._moved() != seen or self.leg.paused or not (self._request_sent or self.leg.queued):
             self._arm()
+        elif self.leg.queued:
+            self._fail(Cause.SERVER_STUCK, f"nothing of the request taken within {self._timeout:g} s")
         else:
             self._fail(Cause.ANSWER_TIMEOUT, f"no answer within {self._timeout:g} s")
 

@@ -1,0 +1,76 @@
+"""A client that does not keep up pauses whoever makes its answer; one that takes nothing is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wsgate.transport.interfaces import Leg, Producer
+from wsgate.transport.wheel import Timer, TimerWheel
+
+#: A client that takes nothing for so long (seconds) while bytes wait for it is given up; nginx's send_timeout.
+SEND_TIMEOUT = 60.0
+
+
+class Backpressure:
+    """The producer of a client's leg; ``stuck()`` is called when the client has taken nothing for SEND_TIMEOUT.
+
+    The source behind it changes from answer to answer; the deadline also holds where there is none, such as for the
+    last bytes before the leg closes.
+    """
+
+    __slots__ = ("_leg", "_source", "_stall", "_stuck", "_wheel")
+
+    def __init__(self, leg: Leg, wheel: TimerWheel, stuck: Callable[[], None]) -> None:
+        self._leg = leg
+        self._wheel = wheel
+        self._stuck = stuck
+        self._source: Producer | None = None
+        self._stall: Timer | None = None
+
+    def start(self) -> None:
+        """Hear from the leg."""
+        self._leg.registerProducer(self, True)
+
+    def stop(self) -> None:
+        """The leg is gone or belongs to somebody else."""
+        self._source = None
+        self._forget_stall()
+        self._leg.unregisterProducer()
+
+    def feed_from(self, source: Producer | None) -> None:
+        """``source`` makes what is sent from now on; it is paused at once where bytes wait already."""
+        self._source = source
+        if source is not None and self._leg.queued:
+            source.pauseProducing()
+
+    # What the leg tells
+
+    def pauseProducing(self) -> None:
+        if self._stall is None:
+            self._watch()
+        if self._source is not None:
+            self._source.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._forget_stall()
+        if self._source is not None:
+            self._source.resumeProducing()
+
+    def stopProducing(self) -> None:
+        return
+
+    def _watch(self) -> None:
+        taken = self._leg.sent - self._leg.queued
+        self._stall = self._wheel.after(SEND_TIMEOUT, lambda: self._look(taken))
+
+    def _look(self, taken: int) -> None:
+        self._stall = None
+        if self._leg.sent - self._leg.queued != taken:
+            self._watch()
+        else:
+            self._stuck()
+
+    def _forget_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
