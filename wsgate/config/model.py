@@ -86,6 +86,13 @@ class GatewayOptions:
     max_connections: int  # 0: from the descriptor limit
     drain_timeout: float
     server_header: str
+    workers: int  # 0: one for each processor
+    max_connections_per_client: int  # 0: no limit
+    drain_delay: float
+    close_spread: float
+    drain_reason: str  # empty: that of the table of causes
+    removed: str  # "drain" or "keep"
+    watch: float  # 0: off
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,45 @@ SECTIONS = {
 }
 
 _GATEWAY = (
+    ("workers", k.WORKERS, "1", "Processes that carry traffic; 1: all is done in one process, auto: one a processor."),
     ("state_dir", k.PATH, "state", "Where the gateway keeps what it makes, such as self-signed certificates."),
     ("access_log", k.ACCESS_LOG, "-", "Where access records go: standard output, nowhere, or a file."),
     ("access_format", k.LOG_FORMAT, "text", "The form of access records: one line of words, or one of JSON."),
     ("log_query", k.SWITCH, "off", "Whether records hold query strings; they often hold secrets."),
     ("max_connections", k.COUNT, "0", "Client connections of the whole gateway; 0: what the descriptor limit allows."),
-    ("drain_timeout", k.DURATION, "30s", "How long a stopping gateway waits for its connections to end."),
+    (
+        "max_connections_per_client",
+        k.COUNT,
+        "0",
+        "Connections of one client address, over all listeners and workers; 0: no limit.",
+    ),
+    ("drain_timeout", k.DURATION, "30s", "How long what is drained may take to end; then it is ended by force."),
+    (
+        "drain_delay",
+        k.DURATION_OR_OFF,
+        "off",
+        "How long a stopping gateway, no longer ready, goes on accepting, so that load balancers can notice.",
+    ),
+    (
+        "close_spread",
+        k.DURATION_OR_OFF,
+        "10s",
+        "Time over which drained WebSockets get their Close; fewer than 100 a second are not spread further.",
+    ),
+    (
+        "drain_reason",
+        k.CLOSE_REASON,
+        "",
+        "The reason in the Close of drained WebSockets, such as a hint when to reconnect.",
+        "reconnect in 5s",
+    ),
+    (
+        "removed",
+        k.REMOVED,
+        "drain",
+        "What a reload does with the open connections of listeners, routes and servers that it takes away.",
+    ),
+    ("watch", k.DURATION_OR_OFF, "off", "How often the INI and its certificates are looked at, to reload by itself."),
     ("server_header", k.TEXT, "", "The Server header of the gateway's own answers; none where empty.", "wsgate"),
 )
 

@@ -25,6 +25,9 @@ _BYTES = {"g": 1 << 30, "m": 1 << 20, "k": 1 << 10, "": 1}
 MAX_DURATION = 1000 * 86_400.0  # seconds
 MAX_SIZE = 1 << 40  # bytes
 MAX_COUNT = 1_000_000_000
+MAX_WORKERS = 64
+#: Bytes of a reason in a Close frame: 125 without the code (RFC 6455 section 5.5).
+MAX_CLOSE_REASON = 123
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,24 @@ def duration_text(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     unit, size = next((unit, size) for unit, size in _MILLISECONDS.items() if milliseconds % size == 0)
     return f"{milliseconds // size}{unit}" if milliseconds else "off"
+
+
+def workers(text: str) -> int:
+    """How many processes; 0 for ``auto``."""
+    if text == "auto":
+        return 0
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not 1 <= number <= MAX_WORKERS:
+        raise BadValue(f"expected auto or a whole number from 1 to {MAX_WORKERS}")
+    return number
+
+
+def close_reason(text: str) -> str:
+    """A reason for a Close frame (RFC 6455 section 5.5.1)."""
+    size = len(line(text).encode())
+    if size > MAX_CLOSE_REASON:
+        raise BadValue(f"expected up to {MAX_CLOSE_REASON} bytes, a Close frame holds no more; these are {size}")
+    return text
 
 
 def size(text: str) -> int:
