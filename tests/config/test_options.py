@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from wsgate.config import model
+from wsgate.config.build import SNI
 from wsgate.config.kinds import COUNT, NAME
 from wsgate.config.options import LIMITS, OPTIONS, SECTIONS, Option, of_section
 
@@ -52,7 +53,7 @@ def test_every_field_of_the_model_has_its_option() -> None:
         model.Upstream
     )
     assert {f"tls_{name}" for name in names(model.UpstreamTls)} <= set(of_section("upstream"))
-    apart = {"listener", "host", "upstream", "static", "redirect", "respond", "static_index", "static_max_age"}
+    apart = {*SNI, "listener", "host", "upstream", "static", "redirect", "respond", "static_index", "static_max_age"}
     built = {"name", "listeners", "hosts", "target", "limits"}
     assert set(of_section("route")) - apart - set(LIMITS) == names(model.Route) - built
     assert set(LIMITS) == names(model.RelayLimits)

@@ -13,10 +13,10 @@ from wsgate.tls import openssl, policies
 from wsgate.tls.certificates import CertificateChain, CertificateError, load_chain
 from wsgate.tls.openssl import session_reused
 from wsgate.tls.policies import (
-    BY_MIN_VERSION,
     HTTP_1,
     INTERMEDIATE,
     MODERN,
+    POLICIES,
     NoCommonProtocol,
     TlsPolicy,
     reason,
@@ -58,8 +58,8 @@ def meet(server: SSL.Context, client: ssl.SSLContext) -> tuple[StdlibEnd, OpenSs
 # Versions
 
 
-def test_min_version_names_the_presets() -> None:
-    assert BY_MIN_VERSION == {"1.2": INTERMEDIATE, "1.3": MODERN}
+def test_policies_have_the_names_of_mozillas_presets() -> None:
+    assert POLICIES == {"intermediate": INTERMEDIATE, "modern": MODERN}
     assert (INTERMEDIATE.name, MODERN.name) == ("intermediate", "modern")
 
 

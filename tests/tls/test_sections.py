@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,7 +18,7 @@ from wsgate.tls.certificates import CertificateError
 from wsgate.tls.openssl import session_reused
 from wsgate.tls.policies import server_connection
 from wsgate.tls.sections import build_server_identities, load_section, section_warnings
-from wsgate.tls.server_names import UNRECOGNIZED_NAME, ServerNames, UnknownNames
+from wsgate.tls.server_names import UNRECOGNIZED_NAME, ServerNames
 
 NOW = datetime.now(UTC)
 ECDSA_ONLY, RSA_ONLY = (0x0403,), (0x0804, 0x0401)
@@ -46,8 +47,8 @@ def listener(*tls: str, mode: Mode = Mode.HTTP) -> Listener:
     )
 
 
-def section(name: str, issued: IssuedCertificate, *names: str, min_version: str = "1.2") -> TlsOptions:
-    return TlsOptions(name, str(issued.chain_path), issued.key_path, names, min_version)
+def section(name: str, issued: IssuedCertificate, *names: str, policy: str = "intermediate") -> TlsOptions:
+    return TlsOptions(name, str(issued.chain_path), issued.key_path, names, policy)
 
 
 def build(tmp_path: Path, *sections: TlsOptions, mode: Mode = Mode.HTTP) -> ServerNames:
@@ -170,17 +171,15 @@ def test_alpn_is_for_http_alone(
     assert client.tls.selected_alpn_protocol() == chosen
 
 
-def test_min_version_is_the_sections(authority: CertificateAuthority, tmp_path: Path) -> None:
-    names = build(tmp_path, section("site", authority.issue("site.example"), min_version="1.3"))
+def test_the_policy_is_the_sections(authority: CertificateAuthority, tmp_path: Path) -> None:
+    names = build(tmp_path, section("site", authority.issue("site.example"), policy="modern"))
     client = StdlibEnd(stdlib_client(version=ssl.TLSVersion.TLSv1_2))
     assert "protocol version" in shake(client, serve(names, None, ECDSA_ONLY)).alert
 
 
 def test_the_alert_for_a_refused_name_is_understood(authority: CertificateAuthority, tmp_path: Path) -> None:
     options = section("site", authority.issue("site.example"))
-    names = build_server_identities(
-        listener("site"), {"site": options}, tmp_path, NOW, unknown_names=UnknownNames.REFUSE
-    )
+    names = build_server_identities(replace(listener("site"), unknown_names="refuse"), {"site": options}, tmp_path, NOW)
     assert names.choose("stranger.example", ECDSA_ONLY) is None
     client = StdlibEnd(stdlib_client(), server_name="stranger.example")
     assert not client.step()
@@ -190,7 +189,7 @@ def test_the_alert_for_a_refused_name_is_understood(authority: CertificateAuthor
 
 
 def test_a_self_signed_section_is_ready_at_once(tmp_path: Path) -> None:
-    options = TlsOptions("site", "self-signed", None, ("localhost",), "1.2")
+    options = TlsOptions("site", "self-signed", None, ("localhost",))
     names = build(tmp_path, options)
     client = StdlibEnd(stdlib_client(str(tmp_path / "tls/self-signed.pem")), server_name="localhost")
     assert shake(client, serve(names, "localhost", ECDSA_ONLY)).done
@@ -200,7 +199,7 @@ def test_a_self_signed_section_is_ready_at_once(tmp_path: Path) -> None:
 def test_a_bad_section_names_its_file(authority: CertificateAuthority, tmp_path: Path) -> None:
     good, missing = section("good", authority.issue("a.example")), tmp_path / "missing.pem"
     with pytest.raises(CertificateError, match=f"^{missing}: "):
-        build(tmp_path, good, TlsOptions("bad", str(missing), None, (), "1.2"))
+        build(tmp_path, good, TlsOptions("bad", str(missing), None, ()))
 
 
 def test_warnings_of_a_section(authority: CertificateAuthority, tmp_path: Path) -> None:

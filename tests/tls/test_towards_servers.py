@@ -19,7 +19,8 @@ from wsgate.tls import towards_servers
 from wsgate.tls.certificates import CertificateError
 from wsgate.tls.openssl import session_reused
 from wsgate.tls.self_signed import self_signed
-from wsgate.tls.towards_servers import PeerCertificateError, ServerConnection, UpstreamTlsContext
+from wsgate.tls.towards_servers import ServerConnection, UpstreamTlsContext
+from wsgate.tls.verification import PeerCertificateError
 
 HOST = "server.example"
 
@@ -85,7 +86,6 @@ def accepted(trust: UpstreamTlsContext, issued: IssuedCertificate, host: str = H
         ("*.server.example", "a.server.example"),
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8::7", "2001:db8:0::7"),
-        ("xn--bcher-kva.example", "bücher.example"),
     ],
 )
 def test_names_and_addresses_that_match(
@@ -283,7 +283,7 @@ def test_a_name_that_is_none(authority: CertificateAuthority) -> None:
 
 def test_a_file_that_is_no_ca(authority: CertificateAuthority, tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
-    with pytest.raises(CertificateError, match=f"^{missing}: expected CA certificates in PEM format: "):
+    with pytest.raises(CertificateError, match=f"^{missing}: cannot be read: "):
         UpstreamTlsContext(options(missing))
     with pytest.raises(CertificateError, match="expected CA certificates in PEM format"):
         UpstreamTlsContext(options(authority.issue(HOST).key_path))

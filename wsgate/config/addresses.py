@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wsgate.config.model import Address, Network, Server
-from wsgate.config.problems import unknown
-from wsgate.config.values import BadValue, count, duration, positive, python_name
+from wsgate.config.values import BadValue, count, duration, duration_or_off, positive, python_name
+from wsgate.config.words import worded
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _LISTEN = "expected an address such as 127.0.0.1:8080, [::1]:8080, *:8080 or unix:run/web.sock"
@@ -22,8 +22,9 @@ _SERVER_OPTIONS: dict[str, Callable[[str], Any]] = {
     "max_fails": count,
     "fail_timeout": duration,
     "max_conns": count,
+    "slow_start": duration_or_off,
 }
-_SERVER_FLAGS = ("backup", "down")
+_SERVER_FLAGS = ("backup", "down", "drain")
 
 
 def listen_address(text: str) -> Address:
@@ -54,27 +55,12 @@ def connect_address(text: str) -> Address:
 
 
 def server(text: str) -> Server:
-    """``ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [max_conns=N] [backup] [down]``, the words of nginx;
-    instead of an address ``python:package.module:factory`` names a Twisted factory in this process."""
+    """``ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [max_conns=N] [slow_start=TIME] [backup] [down]
+    [drain]``, the words of nginx; instead of an address ``python:package.module:factory`` names a Twisted factory in this process."""
     first, *words = text.split()
     factory = python_name(first.removeprefix("python:")) if first.startswith("python:") else ""
     address = Address() if factory else connect_address(first)
-    options: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name in options:
-            raise BadValue(f"{name} is given twice")
-        if name in _SERVER_OPTIONS and equals:
-            try:
-                options[name] = _SERVER_OPTIONS[name](value)
-            except BadValue as bad:
-                raise BadValue(f"{word}: {bad}") from None
-        elif name in _SERVER_FLAGS and not equals:
-            options[name] = True
-        else:
-            forms = [*(f"{option}=" for option in _SERVER_OPTIONS), *_SERVER_FLAGS]
-            raise BadValue(unknown("server option", word, forms))
-    return Server(address, factory=factory, **options)
+    return Server(address, factory=factory, **worded("server option", words, _SERVER_OPTIONS, _SERVER_FLAGS))
 
 
 def network(text: str) -> Network:
@@ -110,8 +96,21 @@ def certificate_name(text: str) -> str:
     """A name of a certificate, in lower case: a host name, ``*.`` and a name, or an IP address without brackets."""
     literal = _ip(text)
     if literal is None and not _is_name(text.removeprefix("*.")):
-        raise BadValue("expected a host name or an IP address such as localhost, *.example.org or ::1")
+        expected = "expected a host name or an IP address such as localhost, *.example.org or ::1"
+        raise BadValue(expected if text.isascii() else f"{expected}; an international name is written in its xn-- form")
     return literal or text.lower()
+
+
+def sni_name(text: str) -> str:
+    """A name in a TLS hello, in lower case: ``any``, ``none``, a host name, or ``*.`` and a name."""
+    if text in ("any", "none"):
+        return text
+    name = text.lower().rstrip(".")
+    if _ip(name) is not None:
+        raise BadValue("clients send no name for an address: expected a host name, any or none")
+    if not _is_name(name.removeprefix("*.")):
+        raise BadValue(f"{_HOST}, or any or none; an international name is written in its xn-- form")
+    return name
 
 
 def origin(text: str) -> str:

@@ -20,6 +20,7 @@ from wsgate.config.model import (
     RespondTarget,
     Route,
     Server,
+    SniRoute,
     StaticTarget,
     Target,
     TlsOptions,
@@ -31,6 +32,7 @@ from wsgate.config.options import LIMITS
 Values = Mapping[str, Any]
 SELF_SIGNED = "self-signed"
 TARGETS = ("upstream", "static", "redirect", "respond")
+SNI = ("sni", "alpn", "tls")
 
 
 def anchored(value: Any, base: Path) -> Any:
@@ -62,12 +64,12 @@ def tls(name: str, values: Values) -> TlsOptions:
     """A ``[tls NAME]`` section; the key is in the certificate's file where no other is named."""
     certificate = values["certificate"]
     key = values["key"] if certificate == SELF_SIGNED or values["key"] else Path(certificate)
-    return TlsOptions(name, str(certificate), key, values["names"], values["min_version"])
+    return TlsOptions(name=name, **{**values, "certificate": str(certificate), "key": key})
 
 
 def route(name: str, values: Values) -> Route:
     """A ``[route NAME]`` section."""
-    apart = {*TARGETS, *LIMITS, "listener", "host", "static_index", "static_max_age", "websocket"}
+    apart = {*TARGETS, *LIMITS, *SNI, "listener", "host", "static_index", "static_max_age", "websocket"}
     return Route(
         name=name,
         listeners=values["listener"],
@@ -77,6 +79,12 @@ def route(name: str, values: Values) -> Route:
         limits=_limits(values),
         **{option: value for option, value in values.items() if option not in apart},
     )
+
+
+def sni_route(name: str, values: Values) -> SniRoute:
+    """A ``[route NAME]`` section with ``sni``."""
+    terminate = values["tls"] == "terminate"
+    return SniRoute(name, values["listener"], values["sni"], values["alpn"], terminate, values["upstream"])
 
 
 def _target(values: Values) -> Target:
@@ -100,7 +108,9 @@ def _limits(values: Values) -> RelayLimits:
 
 def upstream(name: str, values: Values) -> Upstream:
     """An ``[upstream NAME]`` section."""
-    security = UpstreamTls(values["tls_verify"], values["tls_ca"], values["tls_server_name"])
+    security = UpstreamTls(
+        **{option.removeprefix("tls_"): value for option, value in values.items() if option.startswith("tls_")}
+    )
     rest = {option: value for option, value in values.items() if not option.startswith("tls")}
     return Upstream(name=name, tls=security if values["tls"] else None, **rest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from ipaddress import ip_address
 
-from wsgate.config import effects
+from wsgate.config import effects, tls_rules
 from wsgate.config.build import TARGETS
 from wsgate.config.model import Address, Config, Listener, Mode, PathKind, ProxyTarget, Route, Upstream
 from wsgate.config.problems import Findings, unknown
@@ -23,6 +23,7 @@ def check(config: Config, findings: Findings) -> None:
         _paths,
         _same_routes,
         _upstreams,
+        tls_rules.check,
         effects.check,
         _unused,
     )
@@ -37,8 +38,9 @@ def _listeners(config: Config, findings: Findings) -> None:
         place = ("listener", listener.name)
         if findings.is_bad(*place, "mode", "upstream"):
             continue
-        if listener.mode is Mode.TCP and not listener.upstream:
-            findings.problem(*place, "", "needs upstream = NAME: mode tcp tunnels every connection to one upstream")
+        if listener.mode is Mode.TCP and not listener.upstream and not _has_sni_route(listener, config):
+            text = "needs upstream = NAME, or routes with sni: mode tcp tunnels every connection to an upstream"
+            findings.problem(*place, "", text)
         if listener.mode is Mode.HTTP and listener.upstream:
             text = "mode http chooses by routes: name the upstream in a [route NAME], or set mode = tcp"
             findings.problem(*place, "upstream", text)
@@ -106,8 +108,8 @@ def _references(config: Config, findings: Findings) -> None:
     modes = {listener.name: listener.mode for listener in config.listeners}
     for route in config.routes:
         for name in route.listeners:
-            if modes.get(name) is Mode.TCP:
-                text = f"[listener {name}] has mode tcp, which reads no requests: routes are for mode http"
+            if modes.get(name) is Mode.TCP and not findings.is_bad("route", route.name, "sni"):
+                text = f"[listener {name}] has mode tcp, which reads no requests: only routes with sni are for it"
                 findings.problem("route", route.name, "listener", text, item=name)
             else:
                 _refer(("route", route.name), "listener", "listener", name, modes, findings)
@@ -182,6 +184,7 @@ def _servers(upstream: Upstream, place: tuple[str, str, str], findings: Findings
 def _unused(config: Config, findings: Findings) -> None:
     upstreams = {listener.upstream for listener in config.listeners}
     upstreams |= {route.target.upstream for route in config.routes if isinstance(route.target, ProxyTarget)}
+    upstreams |= {route.upstream for route in config.sni_routes}
     tls = {name for listener in config.listeners for name in listener.tls}
     for kind, names, used in (("upstream", config.upstreams, upstreams), ("tls", config.tls, tls)):
         for name in names:
@@ -190,6 +193,10 @@ def _unused(config: Config, findings: Findings) -> None:
     for listener in config.listeners:
         if listener.mode is Mode.HTTP and not _has_route(listener, config):
             findings.warn("listener", listener.name, "", "has no route: every request would be answered with 404")
+
+
+def _has_sni_route(listener: Listener, config: Config) -> bool:
+    return any(listener.name in route.listeners for route in config.sni_routes)
 
 
 def _has_route(listener: Listener, config: Config) -> bool:

@@ -39,13 +39,26 @@ _HTTP = (
     "trusted_proxies",
 )
 
+_UPSTREAM_TLS = ("tls_verify", "tls_ca", "tls_server_name", "tls_certificate", "tls_key", "tls_alpn")
+
 # Of several needs of one option the first that is not met is told.
 NEEDS = (
     Need("listener", ("half_close", "idle_timeout"), "mode = tcp", ("mode",), lambda x: x.mode is Mode.TCP),
     Need("listener", _HTTP, "mode = http", ("mode",), lambda x: x.mode is Mode.HTTP),
     Need("listener", ("tls_timeout",), "tls = NAME", ("tls",), lambda x: bool(x.tls)),
     Need("listener", ("unix_mode",), "a unix: address in bind", ("bind",), lambda x: any(a.is_unix for a in x.bind)),
+    Need("listener", ("unknown_names",), "tls = NAME", ("tls",), lambda x: bool(x.tls)),
     Need("tls", ("key",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
+    Need("tls", ("ocsp",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
+    Need(
+        "tls",
+        ("client_ca", "client_depth", "client_crl"),
+        "client_auth = optional or require",
+        ("client_auth",),
+        lambda x: x.client_auth != "off",
+    ),
+    Need("tls", ("hsts_subdomains",), "hsts = 180d", ("hsts",), lambda x: x.hsts > 0),
+    Need("route", ("alpn", "tls"), "sni = NAME", ("sni",), lambda x: False),
     Need(
         "route",
         ("static_index", "static_max_age"),
@@ -100,7 +113,14 @@ NEEDS = (
         ("messages_per_second", "bytes_per_second"),
         lambda x: x.limits.messages_per_second > 0 or x.limits.bytes_per_second > 0,
     ),
-    Need("upstream", ("tls_verify", "tls_ca", "tls_server_name"), "tls = on", ("tls",), lambda x: x.tls is not None),
+    Need("upstream", _UPSTREAM_TLS, "tls = on", ("tls",), lambda x: x.tls is not None),
+    Need(
+        "upstream",
+        ("tls_key",),
+        "tls_certificate = FILE",
+        ("tls_certificate",),
+        lambda x: x.tls is None or x.tls.certificate is not None,
+    ),
 )
 
 

@@ -33,8 +33,11 @@ def _lines(config: Config) -> Iterator[str]:
     for listener in config.listeners:
         yield ""
         yield _listener(listener, config)
+        by_name = _sni_routes(listener, config)
+        yield from _rows(by_name)
         if listener.mode is Mode.TCP:
-            yield f"  everything -> upstream {listener.upstream}"
+            if listener.upstream:
+                yield f"  everything{' else' if by_name else ''} -> upstream {listener.upstream}"
             continue
         routes = tuple(_rows(_routes(listener, config)))
         same = told.setdefault(routes, listener.name)
@@ -58,7 +61,7 @@ def _lines(config: Config) -> Iterator[str]:
 def _counts(config: Config) -> str:
     sizes = {
         "listener": len(config.listeners),
-        "route": len(config.routes),
+        "route": len(config.routes) + len(config.sni_routes),
         "upstream": len(config.upstreams),
         "demo server": len(config.apps),
     }
@@ -77,7 +80,21 @@ def _listener(listener: Listener, config: Config) -> str:
 
 def _certificate(tls: TlsOptions) -> str:
     names = f" for {', '.join(tls.names)}" if tls.names else ""
-    return f"certificate {tls.name}: {tls.certificate}{names}"
+    clients = f", client certificates: {tls.client_auth}" if tls.client_auth != "off" else ""
+    return f"certificate {tls.name}: {tls.certificate}{names}{clients}"
+
+
+def _sni_routes(listener: Listener, config: Config) -> list[tuple[str, str]]:
+    rows = []
+    for route in config.sni_routes:
+        if listener.name in route.listeners:
+            end = "ends here" if route.terminate else "passes through"
+            alpn = f" with {' or '.join(route.alpn)}" if route.alpn else ""
+            rows += [
+                (f"sni {name}{alpn}", f"upstream {route.upstream}{'' if name == 'none' else f', TLS {end}'}")
+                for name in route.sni
+            ]
+    return rows
 
 
 def _routes(listener: Listener, config: Config) -> list[tuple[str, str]]:

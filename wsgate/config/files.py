@@ -7,13 +7,14 @@ import stat
 from pathlib import Path
 
 from wsgate.config.build import SELF_SIGNED
-from wsgate.config.model import Config, StaticTarget
+from wsgate.config.model import Config, StaticTarget, TlsOptions, UpstreamTls
 from wsgate.config.problems import Findings
 
 
 def check(config: Config, findings: Findings) -> None:
     """Look at each file and directory; those of options with a problem already are left alone."""
     for name, tls in config.tls.items():
+        _client_files(name, tls, findings)
         if tls.certificate != SELF_SIGNED and not findings.is_bad("tls", name, "certificate", "key"):
             certificate = Path(tls.certificate)
             key = tls.key or certificate
@@ -22,12 +23,30 @@ def check(config: Config, findings: Findings) -> None:
             if key != certificate:
                 _tell(("tls", name, "certificate"), _unreadable(certificate), findings)
     for upstream in config.upstreams.values():
-        if upstream.tls is not None and upstream.tls.ca is not None:
-            _tell(("upstream", upstream.name, "tls_ca"), _unreadable(upstream.tls.ca), findings)
+        if upstream.tls is not None:
+            _upstream_tls(upstream.name, upstream.tls, findings)
     for route in config.routes:
         if isinstance(route.target, StaticTarget):
             _tell(("route", route.name, "static"), _no_directory(route.target.root), findings)
     _gateway(config, findings)
+
+
+def _client_files(name: str, tls: TlsOptions, findings: Findings) -> None:
+    for option in ("client_ca", "client_crl", "ocsp"):
+        path = getattr(tls, option)
+        if path is not None:
+            _tell(("tls", name, option), _unreadable(path), findings)
+
+
+def _upstream_tls(name: str, tls: UpstreamTls, findings: Findings) -> None:
+    if tls.ca is not None:
+        _tell(("upstream", name, "tls_ca"), _unreadable(tls.ca), findings)
+    if tls.certificate is not None:
+        key = tls.key or tls.certificate
+        option = "tls_key" if tls.key else "tls_certificate"
+        _tell(("upstream", name, option), _unreadable(key) or _open_to_others(key), findings)
+        if tls.key:
+            _tell(("upstream", name, "tls_certificate"), _unreadable(tls.certificate), findings)
 
 
 def _gateway(config: Config, findings: Findings) -> None:

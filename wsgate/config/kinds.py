@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wsgate.config import addresses, locations, values
+from wsgate.config import addresses, balancing, locations, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,20 @@ METHODS = _list("methods", values.method, "HTTP methods in capitals.")
 FILE_NAMES = _list("file names", values.file_name, "Names of files, without directories.")
 NETWORKS = _list("networks", addresses.network, "Addresses and networks: ``127.0.0.1``, ``10.0.0.0/8``, ``fd00::/8``.")
 HOSTS = _list("hosts", addresses.host, "Host names, ``*.example.org`` for all below one, or IP addresses; no ports.")
+SNI = _list(
+    "names of TLS hellos",
+    addresses.sni_name,
+    "Host names, ``*.example.org`` for all below one, ``any`` for every hello, ``none`` for clients that speak no TLS "
+    "or say nothing within ``tls_timeout``.",
+)
+ALPN = _list("protocols", values.protocol, "Names of protocols as TLS has them: ``http/1.1``, ``mqtt``.")
+CLIENT_CERTS = _list(
+    "client certificates",
+    values.client_certificate,
+    "``any`` verified one, or those of which one fact is exactly this: ``subject:CN=alice``, "
+    "``dns:alice.example.org``, ``email:alice@example.org``, ``uri:urn:x:alice``, ``ip:10.0.0.1``, or sha256: and "
+    "the fingerprint.",
+)
 CERTIFICATE_NAMES = _list("certificate names", addresses.certificate_name, "Host names and IP addresses.")
 SERVER_NAME = Kind("host name", addresses.certificate_name, "A host name or an IP address.", empty="")
 ORIGINS = _list("origins", addresses.origin, "``same``, ``any``, ``null``, or origins such as ``https://example.org``.")
@@ -75,7 +89,7 @@ SERVERS = _list(
     "Each an address to connect to (``127.0.0.1:9000``, ``app.example.org:9000``, ``[::1]:9000``, "
     "``unix:run/app.sock``) or ``python:package.module:factory``, a Twisted factory in the gateway's own process; "
     "behind it, with nginx's meaning, ``weight=1``, ``max_fails=1``, ``fail_timeout=10s``, ``max_conns=0``, "
-    "``backup``, ``down``.",
+    "``slow_start=0``, ``backup``, ``down``, ``drain``.",
     empty="expected at least one server such as 127.0.0.1:9000",
 )
 PATTERN = Kind(
@@ -96,11 +110,34 @@ RESPOND = Kind("response", locations.respond, "``STATUS [TEXT]``.")
 REMOVED = _choice("drain", "keep")
 MODE = _choice("http", "tcp")
 LOG_FORMAT = _choice("text", "json")
-TLS_VERSION = _choice("1.2", "1.3")
+TLS_POLICY = _choice("intermediate", "modern")
+CLIENT_AUTH = _choice("off", "optional", "require")
+UNKNOWN_NAMES = _choice("default", "refuse")
+PASS_OR_TERMINATE = _choice("pass", "terminate")
 RELAY = _choice("frames", "messages", "tunnel", "off")
 EXTENSIONS = _choice("pass", "strip")
 COMPRESSION = _choice("off", "client")
 ENCODED_SLASH = _choice("refuse", "pass")
 LIMIT_ACTION = _choice("close", "wait")
-BALANCE = _choice("round_robin")
+BALANCE = Kind(
+    "order of servers",
+    balancing.balance,
+    "``round_robin`` and ``least_conn`` by weight, as nginx has them; ``random_two``, the less loaded of two drawn by "
+    "weight; ``first``, which fills one server after the other up to its limit; or the same server for the same key: "
+    "``hash client``, ``hash host``, ``hash path``, ``hash header X-User``, ``hash cookie session``, "
+    "``hash argument room``.",
+)
+NEXT_ON = Kind(
+    "troubles or off",
+    balancing.next_on,
+    "``off``, or some of ``error``, ``timeout``, ``invalid_header``, ``http_403``, ``http_404``, ``http_429``, "
+    "``http_500``, ``http_502``, ``http_503``, ``http_504`` and ``non_idempotent``.",
+)
+EJECT = Kind(
+    "early ends or off",
+    balancing.ejection,
+    "``off``, or how many early ends in a row are too many: ``5 early=5s base=30s longest=5m share=50%``. An end within "
+    "early is too early; the server is out for base, longer each time, up to longest; no more than this share of the "
+    "servers is out at once.",
+)
 APP = _choice("echo", "chat", "ticker", "progress", "board")

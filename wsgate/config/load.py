@@ -145,7 +145,8 @@ def _config(source: str, parsed: list[_Parsed], base: Path) -> Config:
         gateway=build.gateway(gateway),
         listeners=tuple(build.listener(*item) for item in of("listener")),
         tls={name: build.tls(name, values) for name, values in of("tls")},
-        routes=tuple(build.route(*item) for item in of("route")),
+        routes=tuple(build.route(*item) for item in of("route") if not item[1]["sni"]),
+        sni_routes=tuple(build.sni_route(*item) for item in of("route") if item[1]["sni"]),
         upstreams={name: build.upstream(name, values) for name, values in of("upstream")},
         apps=tuple(build.app(*item) for item in of("app")),
     )

@@ -86,13 +86,13 @@ class GatewayOptions:
     max_connections: int  # 0: from the descriptor limit
     drain_timeout: float
     server_header: str
-    workers: int  # 0: one for each processor
-    max_connections_per_client: int  # 0: no limit
-    drain_delay: float
-    close_spread: float
-    drain_reason: str  # empty: that of the table of causes
-    removed: str  # "drain" or "keep"
-    watch: float  # 0: off
+    workers: int = 1  # 0: one for each processor
+    max_connections_per_client: int = 0  # 0: no limit
+    drain_delay: float = 0.0
+    close_spread: float = 0.0
+    drain_reason: str = ""  # empty: that of the table of causes
+    removed: str = "drain"  # or "keep"
+    watch: float = 0.0  # 0: off
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,14 @@ class TlsOptions:
     certificate: str  # "self-signed" or an absolute path
     key: Path | None
     names: tuple[str, ...]
-    min_version: str  # "1.2" or "1.3"
+    policy: str = "intermediate"  # or "modern"
+    client_auth: str = "off"  # "off", "optional" or "require"
+    client_ca: Path | None = None
+    client_depth: int = 2
+    client_crl: Path | None = None
+    ocsp: Path | None = None  # a response in DER
+    hsts: float = 0.0  # seconds, 0: off
+    hsts_subdomains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,7 @@ class Listener:
     max_connections: int  # 0: only the gateway's
     trusted_proxies: tuple[Network, ...]
     unix_mode: int
+    unknown_names: str = "default"  # or "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +216,19 @@ class Route:
     encoded_slash: str  # "refuse" or "pass"
     max_body: int  # 0: no limit
     limits: RelayLimits
+    client_certs: tuple[str, ...] = ()  # "any" or TYPE:VALUE of a verified client certificate; empty: none is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class SniRoute:
+    """A ``[route NAME]`` section with ``sni``: where a connection goes by its TLS hello, before decryption."""
+
+    name: str
+    listeners: tuple[str, ...]
+    sni: tuple[str, ...]  # names, "*.example.org", "any" (every hello) and "none" (no TLS hello)
+    alpn: tuple[str, ...]  # the client must offer one of them; empty: whatever it offers
+    terminate: bool  # otherwise TLS passes through
+    upstream: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +242,25 @@ class Server:
     max_conns: int = 0
     backup: bool = False
     down: bool = False
+    drain: bool = False  # no new clients, but those that are bound to it
+    slow_start: float = 0.0  # seconds, 0: off
     name: str = ""  # the host name that ``address`` was resolved from, for TLS
     factory: str = ""  # package.module:factory of an in-process Twisted factory, then ``address`` is empty
 
     def __str__(self) -> str:
         return f"python:{self.factory}" if self.factory else str(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class EjectionRules:
+    """When servers that drop WebSockets early are ejected; times are seconds, ``share`` is the part of a group that may
+    be out at once."""
+
+    strikes: int = 5
+    early: float = 5.0
+    base: float = 30.0
+    longest: float = 300.0
+    share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +270,9 @@ class UpstreamTls:
     verify: bool
     ca: Path | None  # None: the system's
     server_name: str  # empty: the server's host
+    certificate: Path | None = None  # shown to servers that ask for one
+    key: Path | None = None  # None: in the certificate's file
+    alpn: tuple[str, ...] = ()  # empty: http/1.1 where routes use it, otherwise none
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +289,10 @@ class Upstream:
     tries: int
     keepalive: int  # idle connections kept
     keepalive_timeout: float
+    next_on: tuple[str, ...] = ("error", "timeout")
+    try_timeout: float = 0.0  # from the first attempt on, 0: no limit
+    retry_budget: float = 0.2  # retries as a share of first attempts
+    eject: EjectionRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +316,7 @@ class Config:
     listeners: tuple[Listener, ...]
     tls: Mapping[str, TlsOptions] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    sni_routes: tuple[SniRoute, ...] = ()
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     apps: tuple[App, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)

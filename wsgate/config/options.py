@@ -128,6 +128,12 @@ _LISTENER = (
         "10.0.0.0/8, ::1",
     ),
     ("unix_mode", k.MODE_BITS, "0660", "Permissions of the unix sockets that are bound."),
+    (
+        "unknown_names",
+        k.UNKNOWN_NAMES,
+        "default",
+        "Clients that ask by TLS for a name of no tls section: they get the first one, or an alert.",
+    ),
 )
 
 _TLS = (
@@ -140,12 +146,45 @@ _TLS = (
         "The names it is for; empty: those in the file, and localhost where it is self-signed.",
         "localhost",
     ),
-    ("min_version", k.TLS_VERSION, "1.2", "The lowest version of TLS that is spoken."),
+    (
+        "policy",
+        k.TLS_POLICY,
+        "intermediate",
+        "What is spoken, after Mozilla's presets: intermediate is TLS 1.2 and 1.3, modern is TLS 1.3 alone.",
+    ),
+    (
+        "client_auth",
+        k.CLIENT_AUTH,
+        "off",
+        "Client certificates: off asks for none; optional takes those that show a good one or none; require only the "
+        "former. Their sessions are never resumed.",
+    ),
+    ("client_ca", k.PATH, "", "The PEM file of the authorities that sign client certificates.", "clients-ca.pem"),
+    ("client_depth", k.COUNT, "2", "How many certificates may stand between a client's and the trusted one."),
+    ("client_crl", k.PATH, "", "A PEM file of revocation lists: one for each authority.", "clients-crl.pem"),
+    ("ocsp", k.PATH, "", "An OCSP response in DER to staple; it is read again when the file changes.", "site.ocsp"),
+    ("hsts", k.DURATION_OR_OFF, "off", "Tell browsers to use https alone for so long (RFC 6797)."),
+    ("hsts_subdomains", k.SWITCH, "off", "For all names below as well."),
 )
 
 _ROUTE = (
     ("listener", k.NAMES, "", "The http listeners it is for; empty: all of them.", "web, secure"),
     ("host", k.HOSTS, "", "The hosts it is for; empty: any.", "example.org, *.example.org"),
+    (
+        "sni",
+        k.SNI,
+        "",
+        "Choose by the name in the TLS hello, before TLS: for listeners of mode tcp, and for TLS that passes through "
+        "one of mode http.",
+        "db.example.org, *.internal.example.org",
+    ),
+    ("alpn", k.ALPN, "", "With sni: protocols of which the client must offer one; empty: any.", "mqtt"),
+    (
+        "tls",
+        k.PASS_OR_TERMINATE,
+        "pass",
+        "With sni: pass leaves TLS to the server; terminate ends it here with the listener's certificates.",
+    ),
     ("path", k.PATTERN, "/", "The paths it is for; the most exact pattern of all routes wins, as in nginx."),
     ("upstream", k.NAME, "", "Target: the servers of an upstream, for HTTP and WebSocket.", "wsapp"),
     ("static", k.PATH, "", "Target: the files below a directory.", "../www"),
@@ -169,6 +208,13 @@ _ROUTE = (
         "",
         "The origins whose pages may open WebSockets; empty: same where the request carries a cookie, otherwise any.",
         "same, https://example.org",
+    ),
+    (
+        "client_certs",
+        k.CLIENT_CERTS,
+        "",
+        "Client certificates that are let through, others get 403; empty: no certificate is needed.",
+        "dns:alice.example.org, email:bob@example.org",
     ),
     ("extensions", k.EXTENSIONS, "pass", "Whether client and server may agree on extensions such as compression."),
     ("compression", k.COMPRESSION, "off", "Relay messages: compress towards clients."),
@@ -196,15 +242,45 @@ _ROUTE = (
 
 _UPSTREAM = (
     ("servers", k.SERVERS, None, "The servers, one a line.", "127.0.0.1:9000 weight=2"),
-    ("balance", k.BALANCE, "round_robin", "How the servers take turns."),
+    ("balance", k.BALANCE, "round_robin", "How the servers take turns.", "least_conn"),
     ("tls", k.SWITCH, "off", "Speak TLS to the servers."),
     ("tls_verify", k.SWITCH, "on", "Check their certificates."),
     ("tls_ca", k.PATH, "", "The PEM file of the authorities to believe; empty: the system's.", "ca.pem"),
     ("tls_server_name", k.SERVER_NAME, "", "The name to ask for and to check; empty: the server's.", "app.internal"),
+    ("tls_certificate", k.PATH, "", "The PEM file of a certificate to show to them.", "gateway.pem"),
+    ("tls_key", k.PATH, "", "The PEM file of its key; empty: it is in the certificate's file.", "gateway.key"),
+    (
+        "tls_alpn",
+        k.ALPN,
+        "",
+        "Protocols to offer them; empty: http/1.1 where a route with paths uses the upstream, otherwise none.",
+        "mqtt",
+    ),
     ("connect_timeout", k.DURATION, "5s", "Time to connect to one server."),
     ("handshake_timeout", k.DURATION, "10s", "Time for a server's answer to a WebSocket handshake."),
     ("response_timeout", k.DURATION, "60s", "Time between two pieces of a server's HTTP answer."),
     ("tries", k.COUNT, "0", "Servers to try for one request; 0: all."),
+    (
+        "next_on",
+        k.NEXT_ON,
+        "error timeout",
+        "After what the next server is tried, while nothing was sent to the client: nginx's proxy_next_upstream.",
+        "error timeout http_503",
+    ),
+    ("try_timeout", k.DURATION_OR_OFF, "off", "How long after the first attempt another may begin.", "10s"),
+    (
+        "retry_budget",
+        k.PERCENTAGE,
+        "20%",
+        "How many more attempts than requests there may be, beside 10 a second, when the servers fail.",
+    ),
+    (
+        "eject",
+        k.EJECT,
+        "off",
+        "Leave a server out for a while whose WebSockets end badly within seconds.",
+        "5 early=5s base=30s longest=5m share=50%",
+    ),
     ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),
     ("keepalive_timeout", k.DURATION, "60s", "How long they are kept."),
 )

@@ -29,6 +29,9 @@ MAX_WORKERS = 64
 #: Bytes of a reason in a Close frame: 125 without the code (RFC 6455 section 5.5).
 MAX_CLOSE_REASON = 123
 
+#: The facts of a client certificate that a route may ask for.
+CLIENT_CERTIFICATE_TYPES = ("subject", "dns", "email", "uri", "ip", "sha256")
+
 
 @dataclass(frozen=True, slots=True)
 class ItemFault:
@@ -220,6 +223,32 @@ def method(text: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z-]{0,31}", text):
         raise BadValue("expected an HTTP method in capitals such as GET or POST")
     return text
+
+
+def protocol(text: str) -> str:
+    """The name of a protocol as ALPN has it (RFC 7301 section 3.1: 1 to 255 bytes; here printable ASCII)."""
+    if not re.fullmatch(r"[!-~]{1,255}", text):
+        raise BadValue("expected the name of a protocol such as http/1.1, h2 or mqtt")
+    return text
+
+
+def client_certificate(text: str) -> str:
+    """``any``, or a type and a value: ``dns:alice.example.org``; fingerprints in small digits without colons."""
+    kind, colon, value = text.partition(":")
+    if text == "any":
+        return text
+    if not colon or not value or kind not in CLIENT_CERTIFICATE_TYPES:
+        types = ", ".join(f"{known}:" for known in CLIENT_CERTIFICATE_TYPES)
+        raise BadValue(f"expected any, or one of {types} and a value, such as dns:alice.example.org")
+    if kind == "sha256":
+        value = value.replace(":", "").lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", value):
+            raise BadValue(
+                "expected 64 hexadecimal digits behind sha256:, as openssl x509 -fingerprint -sha256 has them"
+            )
+    elif kind == "dns":
+        value = value.lower()
+    return f"{kind}:{value}"
 
 
 def section_name(text: str) -> str:

@@ -100,7 +100,7 @@ def load_chain(certificate: Path, key: Path | None) -> CertificateChain:
     if key is None:
         pem = read_private(certificate)
         return parse_chain(pem, pem, certificate=str(certificate), key=str(certificate))
-    return parse_chain(_read(certificate), read_private(key), certificate=str(certificate), key=str(key))
+    return parse_chain(read_public(certificate), read_private(key), certificate=str(certificate), key=str(key))
 
 
 def read_private(path: Path) -> bytes:
@@ -109,6 +109,11 @@ def read_private(path: Path) -> bytes:
     The one exception is root's file with mode 0640, the way of Debian's ssl-cert group.
     """
     return _read(path, private=True)
+
+
+def read_public(path: Path) -> bytes:
+    """The bytes of a file that anybody may read; raises ``CertificateError``."""
+    return _read(path)
 
 
 def parse_chain(certificate_pem: bytes, key_pem: bytes, *, certificate: str, key: str) -> CertificateChain:

@@ -54,8 +54,8 @@ class TlsPolicy:
 MODERN = TlsPolicy("modern", SSL.TLS1_3_VERSION)
 INTERMEDIATE = TlsPolicy("intermediate", SSL.TLS1_2_VERSION)
 
-#: By the value of ``min_version`` in a ``[tls NAME]`` section.
-BY_MIN_VERSION = {"1.2": INTERMEDIATE, "1.3": MODERN}
+#: By the value of ``policy`` in a ``[tls NAME]`` section.
+POLICIES = {policy.name: policy for policy in (INTERMEDIATE, MODERN)}
 
 
 def apply_policy(context: SSL.Context, policy: TlsPolicy) -> None:
@@ -84,6 +84,17 @@ def server_context(
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     apply_policy(context, policy)
+    present_chain(context, chain)
+    # At most 32 bytes; without one, OpenSSL refuses to resume where client certificates are asked for.
+    context.set_session_id(sha256(section.encode()).digest())
+    context.set_timeout(TICKET_LIFETIME)
+    if alpn:
+        context.set_alpn_select_callback(_alpn_choice(tuple(alpn)))
+    return context
+
+
+def present_chain(context: SSL.Context, chain: CertificateChain) -> None:
+    """Show ``chain`` to peers; raises ``CertificateError`` where OpenSSL refuses it."""
     try:
         context.use_certificate(chain.leaf)
         for issuer in chain.issuers:
@@ -94,12 +105,6 @@ def server_context(
         raise CertificateError(
             f"{chain.source}: OpenSSL refuses this certificate or its key: {reason(error)}"
         ) from error
-    # At most 32 bytes; without one, OpenSSL refuses to resume where client certificates are asked for.
-    context.set_session_id(sha256(section.encode()).digest())
-    context.set_timeout(TICKET_LIFETIME)
-    if alpn:
-        context.set_alpn_select_callback(_alpn_choice(tuple(alpn)))
-    return context
 
 
 def server_connection(context: SSL.Context, *, tls13: bool) -> SSL.Connection:

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from OpenSSL import SSL
 
+    from wsgate.config.model import TlsOptions
     from wsgate.tls.certificates import CertificateChain
+    from wsgate.tls.material import TlsMaterial
+    from wsgate.tls.stapling import Staple
 
 #: The alert record for a name that is refused: fatal, unrecognized_name (RFC 6066 section 3, RFC 8446 section 6).
 #: Nothing has been said yet, so it goes out in the clear, before a connection of OpenSSL exists.
@@ -42,6 +45,22 @@ class ServerIdentity:
     rank: int
     context: SSL.Context
     chain: CertificateChain
+    options: TlsOptions | None = None
+    material: TlsMaterial | None = None
+    staple: Staple | None = None
+
+    @property
+    def asks_clients(self) -> bool:
+        """Whether clients are asked for certificates."""
+        return self.options is not None and self.options.client_auth != "off"
+
+    @property
+    def hsts(self) -> bytes:
+        """The value of Strict-Transport-Security (RFC 6797 section 6.1); empty: none."""
+        options = self.options
+        if options is None or not options.hsts:
+            return b""
+        return b"max-age=%d%b" % (options.hsts, b"; includeSubDomains" if options.hsts_subdomains else b"")
 
 
 class ServerNames:
@@ -89,7 +108,9 @@ class ServerNames:
         ``host`` is a request's Host without its port.  Clients send no server name for an address, so an address
         belongs to the default.
         """
-        return identity in (self._default if _is_address(host) else self._find(host))
+        found = self._default if _is_address(host) else self._find(host)
+        # By section: a connection outlives a reload that brought the section a new certificate.
+        return any(known.section == identity.section for known in found)
 
     def _find(self, name: str) -> tuple[ServerIdentity, ...]:
         name = name.lower().removesuffix(".")

@@ -9,45 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-import idna
 from OpenSSL import SSL
-from OpenSSL.crypto import X509, X509StoreFlags
-from OpenSSL.SSL import X509VerificationCodes
 from service_identity import CertificateError as UnusableCertificate
 from service_identity import VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 
 from wsgate.config.model import UpstreamTls
-from wsgate.errors import WsgateError
-from wsgate.tls.certificates import PARSE_ERRORS, CertificateError, alternative_names
-from wsgate.tls.policies import HTTP_1, INTERMEDIATE, apply_policy, reason
+from wsgate.tls.certificates import PARSE_ERRORS, alternative_names, parse_chain
+from wsgate.tls.material import UpstreamMaterial, read_upstream_material
+from wsgate.tls.policies import HTTP_1, INTERMEDIATE, apply_policy, present_chain
+from wsgate.tls.verification import SERVER, PeerCertificateError, explain_failures, parse_authorities, trust
 
 #: Sessions kept for one upstream; the oldest goes first.  Servers that discovery brings and takes must not add up.
 MAX_SESSIONS = 1024
 
 #: Names of a wrong certificate that are shown: enough to see the mistake.
 SHOWN_NAMES = 5
-
-_TEXTS = {
-    X509VerificationCodes.ERR_CERT_HAS_EXPIRED: "it has expired",
-    X509VerificationCodes.ERR_CERT_NOT_YET_VALID: "it is not valid yet",
-    X509VerificationCodes.ERR_CERT_REVOKED: "it was revoked",
-    X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "it is self-signed and not trusted itself",
-    X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN: "it leads to a root that is not trusted",
-    X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "no trusted CA signed it",
-    X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT: "no trusted CA signed it",
-    X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "no trusted CA signed it",
-    X509VerificationCodes.ERR_INVALID_PURPOSE: "it was not made for servers",
-    X509VerificationCodes.ERR_INVALID_CA: "what signed it is no CA",
-}
-
-
-class PeerCertificateError(WsgateError, SSL.Error):
-    """A server's certificate is not to be trusted, or not for the name that was asked for.
-
-    A failure of the chain comes out of ``do_handshake`` (the server gets the alert), one of the name out of
-    ``check_peer``.
-    """
 
 
 class ServerConnection(SSL.Connection):
@@ -62,10 +39,16 @@ class UpstreamTlsContext:
 
     __slots__ = ("_context", "_options", "_sessions")
 
-    def __init__(self, options: UpstreamTls, *, alpn: Sequence[bytes] = HTTP_1) -> None:
-        """Load the trust; an empty ``alpn`` offers none (``mode = tcp``).  Raises ``CertificateError``."""
+    def __init__(
+        self, options: UpstreamTls, *, alpn: Sequence[bytes] = HTTP_1, material: UpstreamMaterial | None = None
+    ) -> None:
+        """Load the trust; an empty ``alpn`` offers none (``mode = tcp``), that of the options goes before it.
+
+        ``material`` is what the files hold, read now where it is not given.  Raises ``CertificateError``.
+        """
         self._options = options
-        self._context = _client_context(options, tuple(alpn))
+        offered = tuple(protocol.encode("ascii") for protocol in options.alpn) or tuple(alpn)
+        self._context = _client_context(options, material or read_upstream_material(options), offered)
         self._sessions: dict[tuple[str, str], SSL.Session] = {}
 
     def connection(self, server_host: str, *, server: str = "") -> ServerConnection:
@@ -126,43 +109,28 @@ class UpstreamTlsContext:
         if not name and self._options.verify:
             raise PeerCertificateError("a server on a unix socket has no name to verify: set server_name")
         if not name.isascii():
-            try:
-                return idna.encode(name).decode("ascii")
-            except idna.IDNAError as error:
-                raise PeerCertificateError(f"{name} is no host name: {error}") from error
+            raise PeerCertificateError(f"{ascii(name)} is no host name: an international one is written as xn--...")
         return name
 
 
-def _client_context(options: UpstreamTls, alpn: tuple[bytes, ...]) -> SSL.Context:
+def _client_context(options: UpstreamTls, material: UpstreamMaterial, alpn: tuple[bytes, ...]) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     apply_policy(context, INTERMEDIATE)
     if alpn:
         context.set_alpn_protos(list(alpn))
+    if material.certificate:
+        source, key = str(options.certificate), str(options.key or options.certificate)
+        present_chain(context, parse_chain(material.certificate, material.key, certificate=source, key=key))
     if not options.verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context
-    context.set_verify(SSL.VERIFY_PEER, _verified)
+    context.set_verify(SSL.VERIFY_PEER, explain_failures(SERVER))
     if options.ca is None:
         context.set_default_verify_paths()
-        return context
-    try:
-        context.load_verify_locations(str(options.ca))
-    except SSL.Error as error:
-        raise CertificateError(f"{options.ca}: expected CA certificates in PEM format: {reason(error)}") from error
-    store = context.get_cert_store()
-    if store is None:
-        raise AssertionError("a context without a certificate store")
-    # An operator's own file may hold an issuing CA or the server's certificate itself: what is in it is trusted.
-    store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
+    else:
+        # What is in an operator's own file is trusted, be it a root, an issuing CA or the server's certificate itself.
+        trust(context, parse_authorities(material.ca, str(options.ca)), str(options.ca))
     return context
-
-
-def _verified(_connection: SSL.Connection, certificate: X509, code: int, depth: int, ok: int) -> bool:
-    """Say why a chain fails: OpenSSL's own error is "certificate verify failed" whatever the reason."""
-    if ok:
-        return True
-    whose = "the server's certificate" if depth == 0 else f"a CA certificate of the server ({_subject(certificate)})"
-    raise PeerCertificateError(f"{whose} is not trusted: {_TEXTS.get(code, f'verification error {code} of OpenSSL')}")
 
 
 def _check_name(connection: SSL.Connection, name: str) -> None:
@@ -180,14 +148,6 @@ def _names(connection: SSL.Connection) -> str:
     certificate = connection.get_peer_certificate(as_cryptography=True)
     names = alternative_names(certificate) if certificate is not None else ()
     return ", ".join(map(ascii, names[:SHOWN_NAMES]))
-
-
-def _subject(certificate: X509) -> str:
-    """Escaped, for the same reason; and whatever it is, no other error than ours leaves the handshake."""
-    try:
-        return ascii(certificate.to_cryptography().subject.rfc4514_string())
-    except PARSE_ERRORS:
-        return "unreadable"
 
 
 def _is_address(name: str) -> bool:

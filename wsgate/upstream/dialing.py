@@ -11,7 +11,8 @@ from typing import Protocol
 from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause
 from wsgate.config.model import Address
-from wsgate.tls.towards_servers import PeerCertificateError, ServerConnection
+from wsgate.tls.towards_servers import ServerConnection
+from wsgate.tls.verification import PeerCertificateError
 from wsgate.transport.hub import WRITE, Hub
 from wsgate.transport.interfaces import Leg
 from wsgate.transport.openssl import Buffers
