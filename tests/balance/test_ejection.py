@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.balance.groups import first, firsts, named, weighted, whole
-from wsgate.balance.ejection import EjectionRules, ended, is_trouble
+from wsgate.balance.ejection import ended, is_trouble
 from wsgate.balance.group import Group
 from wsgate.balance.servers import ServerState
+from wsgate.config.model import EjectionRules
 
 RULES = EjectionRules(strikes=3, early=5.0, base=30.0, longest=100.0, share=0.5)
 

@@ -162,3 +162,33 @@ def test_two_upstreams_with_one_board_count_apart() -> None:
     one, two = (Group([server("a")], "first", Random(1), board, name=upstream) for upstream in ("one", "two"))
     first(one).taken()
     assert (first(one).conns, first(two).conns) == (1, 0)
+
+
+# Clients that belong to a server
+
+
+@methods
+def test_a_client_goes_to_the_server_it_belongs_to_and_then_to_the_others(method: str) -> None:
+    made = weighted(1, 1, 1, balance=method)
+    c = named(made, "c")
+    names = [name(state) for state in made.order(0.0, b"k", bound=c)]
+    assert names[0] == "c"
+    assert sorted(names) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("options", [{"down": True}, {"max_conns": 1}])
+def test_a_client_whose_server_cannot_serve_is_given_another(options: dict[str, int]) -> None:
+    made = group(server("a", **options), server("b"))
+    if "max_conns" in options:
+        assert named(made, "a").taken()
+    assert [name(state) for state in made.order(0.0, bound=named(made, "a"))] == ["b"]
+
+
+def test_an_order_knows_whether_more_can_be_tried_and_can_start_anew() -> None:
+    made = weighted(1, 1)
+    order = made.order(0.0)
+    assert order.has_next()
+    assert [name(state) for state in order] == ["a", "b"]
+    assert not order.has_next()
+    order.start_anew()
+    assert order.has_next()

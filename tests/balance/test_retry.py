@@ -50,7 +50,7 @@ def test_nothing_goes_on_once_a_body_is_gone() -> None:
     assert not attempts().goes_on(Trouble.ERROR, 0.0, method=b"PUT", request_sent=True, is_body_gone=True)
 
 
-@pytest.mark.parametrize("method", [b"POST", b"LOCK", b"PATCH"])
+@pytest.mark.parametrize("method", [b"POST", b"LOCK", b"PATCH", b"BREW"])
 def test_what_must_not_happen_twice_is_not_sent_twice(method: bytes) -> None:
     assert attempts().goes_on(Trouble.ERROR, 0.0, method=method), "nothing of it was sent"
     assert not attempts().goes_on(Trouble.ERROR, 0.0, method=method, request_sent=True)

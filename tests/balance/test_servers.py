@@ -97,3 +97,92 @@ def test_connections_are_counted_up_to_max_conns() -> None:
 
 def test_a_state_shows_what_matters() -> None:
     assert repr(ServerState("up/a:1", server("a"), LocalPlaces())) == "<ServerState up/a:1 conns=0 fails=0>"
+
+
+# Slow start, probes, drain
+
+
+def test_a_server_that_comes_back_gets_its_share_little_by_little() -> None:
+    made = weighted(10, 10, slow_start=100.0, fail_timeout=10.0)
+    a = named(made, "a")
+    a.failed(0.0)
+    while first(made, 11.0) is not a:
+        pass
+    a.succeeded(11.0)
+    shares = []
+    for moment in (12.0, 61.0, 111.0):
+        for state in made.states:
+            state.current, state.effective = 0, 10
+        shares.append(firsts(made, 200, now=moment).count("a"))
+    assert shares[0] <= 12
+    assert 60 <= shares[1] <= 70, "half of its weight against the whole of the other's"
+    assert shares[2] == 100
+    assert a.weight == 10
+
+
+def test_no_slow_start_at_the_start_and_none_for_the_only_server() -> None:
+    made = weighted(4, 4, slow_start=60.0)
+    assert firsts(made, 8, now=0.0).count("a") == 4
+    lonely = weighted(4, slow_start=60.0)
+    named(lonely, "a").probed(False, 0.0)
+    named(lonely, "a").probed(True, 1.0)
+    first(lonely, 1.0)
+    assert named(lonely, "a").weight == 4
+
+
+def test_a_warming_server_gets_connections_by_what_its_weight_is_now() -> None:
+    made = weighted(10, 10, balance="least_conn", slow_start=100.0)
+    a, b = named(made, "a"), named(made, "b")
+    for _ in range(100):
+        b.taken()
+    a.probed(False, 0.0)
+    a.probed(True, 0.0)
+    for _ in range(200):
+        first(made, 10.0).taken()
+    assert a.conns <= 0.11 * b.conns + 1, "a tenth of the weight, a tenth of the connections"
+
+
+def test_probes_take_a_server_out_and_bring_it_back_forgiven() -> None:
+    made = weighted(1, 1)
+    a = named(made, "a")
+    a.failed(0.0)
+    a.probed(False, 1.0)
+    assert whole(made, now=50.0) == "b", "no time brings back what probes have taken out"
+    a.probed(True, 51.0)
+    assert a.fails == 0
+    assert "a" in whole(made, now=51.0)
+
+
+def test_probes_take_out_even_the_only_server() -> None:
+    made = weighted(1)
+    named(made, "a").probed(False, 0.0)
+    assert whole(made) == ""
+
+
+def test_drain_by_configuration_keeps_those_that_are_bound() -> None:
+    made = group(server("a", drain=True), server("b"))
+    a = named(made, "a")
+    assert whole(made) == "b"
+    assert [name(state) for state in made.order(0.0, bound=a)] == ["a", "b"]
+
+
+def test_whoever_waits_is_told_of_a_free_place() -> None:
+    made = weighted(1, max_conns=1)
+    told: list[bool] = []
+    made.freed = lambda: told.append(True)
+    a = named(made, "a")
+    assert a.taken()
+    assert made.is_full(0.0)
+    a.released()
+    assert told == [True]
+    assert not made.is_full(0.0)
+
+
+def test_servers_that_are_out_of_order_make_no_group_full() -> None:
+    made = weighted(1, 1, max_conns=1)
+    for state in made.states:
+        state.taken()
+    named(made, "a").failed(0.0)
+    assert made.is_full(0.0)
+    named(made, "b").probed(False, 0.0)
+    assert not made.is_full(0.0)

@@ -15,7 +15,10 @@ PATH = (*FLOOR, "config", "tls", "transport", "relay", "downstream", "upstream",
 # room: what it may import of the package beside itself, and why.
 ROOMS: dict[str, tuple[tuple[str, ...], str]] = {
     "wire": (("errors", "causes"), "bytes to values and back; a violation names its cause"),
-    "config": (("errors",), "text to typed values; everything else reads the values"),
+    "config": (
+        ("errors", "balance.method", "balance.retry"),
+        "text to typed values; everything else reads the values",
+    ),
     "routing": (("wire", "config.model", "errors", "causes"), "decides on values that were read elsewhere"),
     "admission": (("wire", "config.model", "errors", "causes"), "decides on values that were read elsewhere"),
     "balance": (("config.model", "errors", "causes"), "an order of servers comes from counts and chance alone"),

@@ -26,13 +26,13 @@ def _score(state: ServerState, key: bytes) -> float:
     # The length of the name stands first, so that no two pairs of name and key run together.
     digest = blake2b(b"%d:%s%s" % (len(name), name, key), digest_size=8).digest()
     share = (int.from_bytes(digest, "big") + 0.5) / _SPAN  # never 0
-    return log(share) / state.server.weight
+    return log(share) / state.weight
 
 
 def consistent_hash(candidates: Sequence[ServerState], key: bytes) -> ServerState:
     """The candidate (of at least one) to which the key belongs."""
     conns = [state.conns for state in candidates]
-    bound = BOUND * (sum(conns) + 1) / sum(state.server.weight for state in candidates)
+    bound = BOUND * (sum(conns) + 1) / sum(state.weight for state in candidates)
     # Some candidate is below its bound, since the bounds add up to more than the connections there are.
-    free = [state for state, taken in zip(candidates, conns, strict=True) if taken < bound * state.server.weight]
+    free = [state for state, taken in zip(candidates, conns, strict=True) if taken < bound * state.weight]
     return max(free, key=lambda state: _score(state, key))

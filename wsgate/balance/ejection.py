@@ -8,20 +8,9 @@ for ``base`` seconds, longer each time it is ejected again without a good connec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from wsgate.balance.servers import ServerState
-
-
-@dataclass(frozen=True, slots=True)
-class EjectionRules:
-    """When servers are ejected; times are seconds, ``share`` is the part of a group that may be out at once."""
-
-    strikes: int = 5
-    early: float = 5.0
-    base: float = 30.0
-    longest: float = 300.0
-    share: float = 0.5
+from wsgate.config.model import EjectionRules
 
 
 def ended(
@@ -46,7 +35,7 @@ def ended(
         return False
     state.strikes = 0
     state.ejections += 1
-    state.ejected_until = now + min(rules.longest, rules.base * state.ejections)
+    state.ejected_until = state.warm_from = now + min(rules.longest, rules.base * state.ejections)
     return True
 
 

@@ -23,7 +23,7 @@ class Group:
     Raises ValueError for a ``balance`` that ``parse_balance`` does not know.
     """
 
-    __slots__ = ("_backup", "_primary", "_rng", "balance", "name", "places", "states")
+    __slots__ = ("_backup", "_primary", "_rng", "balance", "freed", "name", "places", "states")
 
     def __init__(
         self,
@@ -37,13 +37,16 @@ class Group:
         self.places = LocalPlaces() if places is None else places
         self._rng = rng
         self.balance: Balance
+        #: Called when a server has a free place again.
+        self.freed: Callable[[], None] | None = None
         self.states: tuple[ServerState, ...] = ()
         self.reconfigure(servers, balance)
 
-    def reconfigure(self, servers: Sequence[Server], balance: str) -> None:
+    def reconfigure(self, servers: Sequence[Server], balance: str, now: float | None = None) -> None:
         """Take over other options.  What is known of a server whose address stays is kept, connections included.
 
-        Orders that are under way end with the servers they began with.  Raises ValueError, and then nothing changed.
+        Orders that are under way end with the servers they began with.  A server that is added at ``now`` has a slow
+        start.  Raises ValueError, and then nothing changed.
         """
         self.balance = parse_balance(balance)
         known = {state.key: state for state in self.states}
@@ -53,6 +56,9 @@ class Group:
             state = known.get(key)
             if state is None:
                 state = ServerState(key, server, self.places)
+                state.freed = self._tell_freed
+                if now is not None:
+                    state.warm_from = now
             else:
                 state.reconfigure(server)
             state.alone = len(servers) == 1
@@ -70,12 +76,21 @@ class Group:
             key = f"{self.name}/{server}#{again}"
         return key
 
-    def order(self, now: float, key: bytes | None = None) -> Order:
+    def order(self, now: float, key: bytes | None = None, bound: ServerState | None = None) -> Order:
         """The servers to try, each once: the eligible ones as the method has it, the backups, then ejected ones.
 
         ``now`` is monotonic seconds.  ``key`` is for ``hash``; without one, or with an empty one, it is round robin.
+        ``bound`` is the server that the client belongs to; it comes first while it can serve.
         """
-        return Order((self._primary, self._backup), self._choice(key), now)
+        return Order((self._primary, self._backup), self._choice(key), now, bound)
+
+    def is_full(self, now: float) -> bool:
+        """Whether nothing but ``max_conns`` keeps some server from taking one more."""
+        return any(state.would_serve(now) and not state.is_draining and not state.has_place() for state in self.states)
+
+    def _tell_freed(self) -> None:
+        if self.freed is not None:
+            self.freed()
 
     def _choice(self, key: bytes | None) -> Choice:
         match self.balance.method:
@@ -96,23 +111,46 @@ class Order(Iterator[ServerState]):
     ``now`` is the time of the choice, in monotonic seconds: set it anew before asking for a later item.
     """
 
-    __slots__ = ("_choice", "_tiers", "_tried", "now")
+    __slots__ = ("_bound", "_choice", "_tiers", "_tried", "now")
 
-    def __init__(self, tiers: Sequence[Sequence[ServerState]], choice: Choice, now: float) -> None:
+    def __init__(
+        self, tiers: Sequence[Sequence[ServerState]], choice: Choice, now: float, bound: ServerState | None = None
+    ) -> None:
         self._tiers = tiers
         self._choice = choice
+        self._bound = bound
         self._tried: list[ServerState] = []
         self.now = now
 
     def __next__(self) -> ServerState:
         """The next server, to be counted with ``taken`` before it is used; StopIteration when none is left."""
-        now, tried = self.now, self._tried
+        now = self.now
+        state, self._bound = self._bound, None
+        if state is None or not state.may_keep(now):
+            candidates = self._candidates()
+            if not candidates:
+                raise StopIteration
+            for candidate in candidates:
+                if candidate.server.slow_start:
+                    candidate.warm_up(now)
+            state = self._choice(candidates)
+        state.chosen(now)
+        self._tried.append(state)
+        return state
+
+    def has_next(self) -> bool:
+        """Whether another server could be tried now."""
+        return bool(self._candidates())
+
+    def start_anew(self) -> None:
+        """Forget which servers were tried: time has passed."""
+        self._tried.clear()
+
+    def _candidates(self) -> list[ServerState]:
+        """Those between which the method chooses: of the first tier that has any."""
         for may_serve in (ServerState.is_eligible, ServerState.is_last_resort):
             for tier in self._tiers:
-                candidates = [state for state in tier if state not in tried and may_serve(state, now)]
+                candidates = [state for state in tier if state not in self._tried and may_serve(state, self.now)]
                 if candidates:
-                    state = self._choice(candidates)
-                    state.chosen(now)
-                    tried.append(state)
-                    return state
-        raise StopIteration
+                    return candidates
+        return []

@@ -14,12 +14,12 @@ def least_conn(candidates: Sequence[ServerState]) -> ServerState:
     Compared as ``conns_a * weight_b < conns_b * weight_a``, in whole numbers, so that ties are ties.
     """
     tied = [candidates[0]]
-    conns, weight = candidates[0].conns, candidates[0].server.weight
+    conns, weight = candidates[0].conns, candidates[0].weight
     for state in candidates[1:]:
-        ours, theirs = state.conns * weight, conns * state.server.weight
+        ours, theirs = state.conns * weight, conns * state.weight
         if ours < theirs:
             tied = [state]
-            conns, weight = state.conns, state.server.weight
+            conns, weight = state.conns, state.weight
         elif ours == theirs:
             tied.append(state)
     return tied[0] if len(tied) == 1 else round_robin(tied)

@@ -18,10 +18,10 @@ def random_two(candidates: Sequence[ServerState], rng: Random) -> ServerState:
         return candidates[0]
     first = _drawn(candidates, rng)
     second = _drawn([state for state in candidates if state is not first], rng)
-    if second.conns * first.server.weight < first.conns * second.server.weight:
+    if second.conns * first.weight < first.conns * second.weight:
         return second
     return first
 
 
 def _drawn(candidates: Sequence[ServerState], rng: Random) -> ServerState:
-    return rng.choices(candidates, [state.server.weight for state in candidates])[0]
+    return rng.choices(candidates, [state.weight for state in candidates])[0]

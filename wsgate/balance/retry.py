@@ -29,8 +29,9 @@ class Trouble(StrEnum):
 
 _ALWAYS_FAILURES = frozenset({Trouble.ERROR, Trouble.TIMEOUT, Trouble.INVALID_HEADER})
 _NEVER_FAILURES = frozenset({Trouble.HTTP_403, Trouble.HTTP_404})
-# Methods that must not reach two servers; nginx's list. A WebSocket handshake is a GET.
-_NOT_IDEMPOTENT = frozenset({b"POST", b"LOCK", b"PATCH"})
+# Methods that may reach two servers (RFC 9110 section 9.2.2; RFC 4918 for the last); nginx repeats all but POST, LOCK
+# and PATCH, and so methods of which nobody knows what they do. A WebSocket handshake is a GET, Layer 4 has no method.
+_IDEMPOTENT = frozenset({b"", b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"PROPFIND"})
 NON_IDEMPOTENT = "non_idempotent"
 
 _OF_CAUSE = {
@@ -154,7 +155,7 @@ class Attempts:
             answer_sent
             or is_body_gone
             or trouble not in rules.on
-            or (request_sent and method in _NOT_IDEMPOTENT and not rules.non_idempotent)
+            or (request_sent and method not in _IDEMPOTENT and not rules.non_idempotent)
             or (rules.tries and self.tries >= rules.tries + self._extra)
             or (rules.timeout and now - self._started >= rules.timeout)
             or not self._budget.take(now)

@@ -10,13 +10,13 @@ from wsgate.balance.servers import ServerState
 def round_robin(candidates: Sequence[ServerState]) -> ServerState:
     """The next of the candidates (at least one); all of them move on.  The first wins a tie."""
     best = candidates[0]
-    total = 0
+    total: float = 0
     for state in candidates:
-        effective = state.effective
+        effective = min(state.effective, state.weight)
         state.current += effective
         total += effective
-        if effective < state.server.weight:
-            state.effective = effective + 1
+        if state.effective < state.server.weight:
+            state.effective += 1
         if state.current > best.current:
             best = state
     best.current -= total

@@ -1,4 +1,4 @@
-"""What is known of one server: its turn, its failures, its open connections.
+"""What is known of one server: its turn, its failures, its health, its open connections.
 
 The rules of failure and recovery are nginx's (ngx_http_upstream_round_robin.c): ``max_fails`` failures in a row, with
 no more than ``fail_timeout`` between them, put a server aside for ``fail_timeout``; then one connection probes it.
@@ -6,17 +6,23 @@ no more than ``fail_timeout`` between them, put a server aside for ``fail_timeou
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wsgate.balance.places import Places
 from wsgate.config.model import Server
 
 _NEVER = float("-inf")
+
+#: The share of its weight with which a server that comes back begins its slow start.
+WARM_FLOOR = 0.05
 
 
 class ServerState:
     """The run-time side of a ``Server``; one object lives as long as the address is part of the upstream.
 
     All times are seconds of one monotonic clock.  ``alone`` is set for the only server of a group: its failures count
-    for nothing, since there is no other to try.
+    for nothing, since there is no other to try.  ``weight`` is what the orders go by: less than the configured weight
+    while the server warms up.  ``freed`` is called when a place becomes free.
     """
 
     __slots__ = (
@@ -30,9 +36,13 @@ class ServerState:
         "ejected_until",
         "ejections",
         "fails",
+        "freed",
         "key",
         "server",
         "strikes",
+        "up",
+        "warm_from",
+        "weight",
     )
 
     def __init__(self, key: str, server: Server, places: Places) -> None:
@@ -41,7 +51,8 @@ class ServerState:
         self._places = places
         self.alone = False
         self.draining = False  # by the operator: no new connections
-        self.current = 0  # smooth weighted round robin's running value
+        self.up = True  # as the probes have it
+        self.current: float = 0  # smooth weighted round robin's running value
         self.effective = server.weight  # lowered by failures, and regained turn by turn
         self.fails = 0
         self.checked = _NEVER  # the last failure, or the choice that probes after one
@@ -49,6 +60,9 @@ class ServerState:
         self.strikes = 0  # WebSockets that it dropped early, in a row
         self.ejections = 0  # in a row
         self.ejected_until = _NEVER
+        self.warm_from = _NEVER  # when it last came back
+        self.weight: float = server.weight
+        self.freed: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"<ServerState {self.key} conns={self.conns} fails={self.fails}>"
@@ -62,7 +76,7 @@ class ServerState:
         """Take over new options of the same address; a new weight starts without the old one's history."""
         if server.weight != self.server.weight:
             self.current = 0
-            self.effective = server.weight
+            self.effective = self.weight = server.weight
         self.server = server
 
     def is_eligible(self, now: float) -> bool:
@@ -71,10 +85,24 @@ class ServerState:
 
     def is_last_resort(self, now: float) -> bool:
         """Whether a new connection may be given to it if there is no other: an ejection is only a suspicion."""
-        server = self.server
-        if server.down or self.draining or self.is_set_aside(now):
-            return False
-        return not server.max_conns or self.conns < server.max_conns
+        return not self.is_draining and self.may_keep(now)
+
+    def may_keep(self, now: float) -> bool:
+        """Whether a client that is bound to it may go there again: draining keeps those."""
+        return self.would_serve(now) and self.has_place()
+
+    def would_serve(self, now: float) -> bool:
+        """Whether it is in order, be it full or not."""
+        return not self.server.down and self.up and not self.is_set_aside(now)
+
+    def has_place(self) -> bool:
+        """Whether ``max_conns`` leaves room."""
+        return not self.server.max_conns or self.conns < self.server.max_conns
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it takes nothing new, by the operator's word or by configuration."""
+        return self.draining or self.server.drain
 
     def is_set_aside(self, now: float) -> bool:
         """Whether it failed too often of late."""
@@ -98,6 +126,8 @@ class ServerState:
     def released(self) -> None:
         """The connection that was counted by ``taken`` is over."""
         self._places.give_back(self.key)
+        if self.freed is not None:
+            self.freed()
 
     def failed(self, now: float) -> None:
         """A connection attempt or a request failed by the server's fault."""
@@ -112,4 +142,26 @@ class ServerState:
     def succeeded(self, now: float) -> None:
         """A connection attempt or a request went well; the failures before the last probe are forgotten."""
         if self.accessed < self.checked:
+            if self.fails and self.fails >= self.server.max_fails:
+                self.warm_from = now
             self.fails = 0
+
+    def probed(self, up: bool, now: float) -> None:
+        """The probes have come to another opinion.  What passive checks hold against it is forgotten when it is up."""
+        if up and not self.up:
+            self.fails = self.strikes = 0
+            self.ejected_until = _NEVER
+            self.warm_from = now
+        self.up = up
+
+    def warm_up(self, now: float) -> None:
+        """Set ``weight`` by the time since it came back: slow start is linear in ``slow_start`` seconds.
+
+        It is never at the start of the gateway, and never for the only server of a group.
+        """
+        server = self.server
+        since = now - self.warm_from
+        if self.alone or since >= server.slow_start:
+            self.weight = server.weight
+        else:
+            self.weight = server.weight * max(WARM_FLOOR, since / server.slow_start)

@@ -56,7 +56,8 @@ def connect_address(text: str) -> Address:
 
 def server(text: str) -> Server:
     """``ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [max_conns=N] [slow_start=TIME] [backup] [down]
-    [drain]``, the words of nginx; instead of an address ``python:package.module:factory`` names a Twisted factory in this process."""
+    [drain]``, the words of nginx; instead of an address ``python:package.module:factory`` names a Twisted factory in
+    this process."""
     first, *words = text.split()
     factory = python_name(first.removeprefix("python:")) if first.startswith("python:") else ""
     address = Address() if factory else connect_address(first)

@@ -136,8 +136,8 @@ NEXT_ON = Kind(
 EJECT = Kind(
     "early ends or off",
     balancing.ejection,
-    "``off``, or how many early ends in a row are too many: ``5 early=5s base=30s longest=5m share=50%``. An end within "
-    "early is too early; the server is out for base, longer each time, up to longest; no more than this share of the "
-    "servers is out at once.",
+    "``off``, or how many early ends in a row are too many: ``5 early=5s base=30s longest=5m share=50%``. An end is "
+    "early within the first of the times; the server is out for the second, longer each time, up to the third; no more "
+    "than the share of the servers is out at once.",
 )
 APP = _choice("echo", "chat", "ticker", "progress", "board")
