@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgate.wire.fields import Fields
-from wsgate.wire.forwarding import client_address, forwarded_fields, plain_address
+from wsgate.wire.forwarding import certificate_fields, client_address, forwarded_fields, plain_address
 
 NAMES = (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"X-Forwarded-Port", b"Forwarded")
 
@@ -175,3 +175,42 @@ def test_laws(values: list[bytes]) -> None:
     )
     assert client_address("192.0.2.1", trusts, fields) == "192.0.2.1"
     assert told(fields) == OURS
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"X-Client-Cert-Subject",
+        b"x-client-cert-san",
+        b"X_Client_Cert_Fingerprint",
+        b"X-Client-Cert",
+        b"X-CLIENT-CERT-z",
+    ],
+)
+def test_nobody_can_claim_a_client_certificate(name: bytes, trusted: bool) -> None:
+    """Not even a trusted proxy: it shows its own certificate."""
+    kept = [(b"X-Client-Certificate", b"theirs"), (b"X-Client", b"1")]
+    assert told([(name, b"CN=admin"), *kept], trusted) == kept + OURS
+
+
+def test_what_a_server_is_told_of_a_client_certificate() -> None:
+    names = ("dns:alice.example.org", "uri:urn:a,b", "email:al\u00efce@example.org")
+    assert certificate_fields("CN=al\u00efce,O=50% x\n", names, "ab" * 32) == [
+        (b"X-Client-Cert-Subject", b"CN=al%C3%AFce,O=50%25 x%0A"),
+        (b"X-Client-Cert-SAN", b"dns:alice.example.org, uri:urn:a%2Cb, email:al%C3%AFce@example.org"),
+        (b"X-Client-Cert-Fingerprint", b"ab" * 32),
+    ]
+
+
+def test_facts_of_a_certificate_that_are_too_long_are_left_out() -> None:
+    fields = dict(certificate_fields("CN=" + "a" * 5000, ["dns:first", "dns:" + "b" * 5000, "dns:c"], ""))
+    assert fields == {b"X-Client-Cert-SAN": b"dns:first", b"X-Client-Cert-Fingerprint": b""}
+    assert certificate_fields("", (), "00") == [(b"X-Client-Cert-Fingerprint", b"00")]
+
+
+@given(st.text(), st.lists(st.text(min_size=1), max_size=5))
+def test_no_certificate_breaks_a_head(subject: str, names: list[str]) -> None:
+    for _, value in certificate_fields(subject, names, "00"):
+        assert all(0x20 <= byte < 0x7F for byte in value)
+        assert value.count(b",") <= max(len(names) - 1, subject.count(","))

@@ -6,17 +6,23 @@ Anybody can send these fields, so they count only from a peer that is a trusted 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from wsgate.wire.fields import TOKEN, Fields
 
 # With the spellings that servers behind CGI-like interfaces take for the same names.
-_FORWARDING = re.compile(rb"forwarded|x[-_]real[-_]ip|x[-_]forwarded(?:[-_].*)?", re.IGNORECASE)
+_CLIENT_CERT = re.compile(rb"x[-_]client[-_]cert(?:[-_].*)?", re.IGNORECASE)
+_FORWARDING = re.compile(
+    rb"forwarded|x[-_]real[-_]ip|x[-_]forwarded(?:[-_].*)?|x[-_]client[-_]cert(?:[-_].*)?", re.IGNORECASE
+)
 _INITIALS = b"FfXx"
 _TOKEN = re.compile(TOKEN)
 # An address as proxies write it: some add the port, and then IPv6 stands in brackets.
 _HOP = re.compile(r"([0-9.]+)(?::[0-9]{1,5})?|\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)")
+_PRINTABLE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+_MAX_CERT_FIELD = 4096
 _MAX_HOPS = 32
 """How many proxies in front are followed; each costs the parsing of an address."""
 
@@ -27,7 +33,8 @@ def forwarded_fields(peer: str, secure: bool, authority: bytes, port: int, incom
     ``peer`` is the client's address as text, empty where it has none (a unix socket); ``secure`` whether it came over
     TLS (the scheme is http or https for WebSockets too: servers know no others); ``authority`` what it asked for;
     ``port`` the listener's.  What came in under these names is dropped, with X-Real-IP and spellings with "_"; from a
-    ``trusted`` peer the addresses are appended to, and scheme, host, port and X-Real-IP are kept.
+    ``trusted`` peer the addresses are appended to, and scheme, host, port and X-Real-IP are kept.  X-Client-Cert-*
+    is dropped whoever sent it: what is said there was seen in a handshake of this gateway's (``certificate_fields``).
     """
     address = plain_address(peer)
     scheme = b"https" if secure else b"http"
@@ -44,6 +51,26 @@ def forwarded_fields(peer: str, secure: bool, authority: bytes, port: int, incom
     return kept + [field for field in ours if field[1]]
 
 
+def certificate_fields(subject: str, names: Iterable[str], sha256: str) -> Fields:
+    """Who showed a client certificate: X-Client-Cert-Subject (RFC 4514), -SAN (a list) and -Fingerprint.
+
+    ``names`` have their type before a colon.  Bytes that have no place in a field are percent-encoded UTF-8, with "%"
+    itself, and a comma within a name; a subject or names beyond 4 KiB are left out.
+    """
+    shown = quote(subject, safe=_PRINTABLE).encode("ascii")
+    fields = [(b"X-Client-Cert-Subject", shown)] if 0 < len(shown) <= _MAX_CERT_FIELD else []
+    listed = b""
+    for name in names:
+        longer = b", ".join(filter(None, (listed, quote(name, safe=_PRINTABLE.replace(",", "")).encode("ascii"))))
+        if len(longer) > _MAX_CERT_FIELD:
+            break
+        listed = longer
+    if listed:
+        fields.append((b"X-Client-Cert-SAN", listed))
+    fields.append((b"X-Client-Cert-Fingerprint", sha256.encode("ascii")))
+    return fields
+
+
 def _appended(incoming: Fields, ours: Fields) -> Fields:
     """Continue what a trusted peer says: lists grow by our member, single values stay if they are there."""
     lists: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
@@ -53,7 +80,7 @@ def _appended(incoming: Fields, ours: Fields) -> Fields:
         key = name.lower()
         if key in lists:
             lists[key].append(value)
-        elif b"_" not in key or _FORWARDING.fullmatch(key) is None:
+        elif _FORWARDING.fullmatch(key) is None or b"_" not in key and _CLIENT_CERT.fullmatch(key) is None:
             present.add(key)
             kept.append((name, value))
     for name, value in ours:
