@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
 
 from wsgate.config.model import TlsOptions
 from wsgate.tls.certificates import PARSE_ERRORS
@@ -55,7 +54,7 @@ def ask_for_certificates(context: SSL.Context, options: TlsOptions, material: Tl
     store = trust(context, authorities, source)
     for authority in authorities:
         # Browsers offer their users only certificates of these.
-        context.add_client_ca(X509.from_cryptography(authority))
+        context.add_client_ca(authority)
     if material.client_crl:
         check_revocation(store, material.client_crl, str(options.client_crl))
 
