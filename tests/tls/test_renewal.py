@@ -1,4 +1,4 @@
-"""A certificate that is replaced: what did not change goes on, and nothing bad ever takes the place of something good."""
+"""A certificate that is replaced: what did not change goes on, and nothing bad takes the place of the good."""
 
 from __future__ import annotations
 
