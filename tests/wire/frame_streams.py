@@ -153,7 +153,8 @@ RULES = st.builds(
 @st.composite
 def payloads(draw: st.DrawFn) -> bytes:
     size = draw(SIZES)
-    return (draw(st.sampled_from(["x", "é", "€", "😀"])).encode() * size)[:size] if draw(st.booleans()) else bytes(size)
+    unit = draw(st.sampled_from([b"\0", b"\0", "é".encode(), "€".encode(), "😀".encode(), b"x\xff"]))
+    return (unit * size)[:size]
 
 
 @st.composite

@@ -419,7 +419,7 @@ def test_a_character_left_unfinished_at_the_end_of_a_message_is_refused() -> Non
 
 def test_only_text_that_is_not_compressed_is_checked() -> None:
     noise = b"\xff\xfe"
-    stream = frame(True, BINARY, noise) + frame(True, TEXT, noise, rsv1=True)
+    stream = frame(True, TEXT, b"checked") + frame(True, BINARY, noise) + frame(True, TEXT, noise, rsv1=True)
     stream += frame(True, TEXT, noise, fin=False, rsv1=True) + frame(True, CONTINUATION, noise)
     for chunks in ([stream], bytewise(stream)):
         assert observe(CHECKED, chunks).fault is None
