@@ -1,0 +1,95 @@
+"""The gateway that the raw suites share, started when the first of them asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.certificates import CertificateAuthority
+from tests.doubles.gateway import running
+from tests.doubles.ports import free_port
+from tests.doubles.raw_tls import server_context
+from tests.e2e.shared_site import INI, POOL, POOLS, Backend, Site
+
+
+def write_files(root: Path) -> None:
+    """The static site, with a secret beside it."""
+    root.mkdir()
+    (root / "index.html").write_text("<p>home</p>")
+    (root / "page.html").write_text("<p>page</p>")
+    (root / "digits.txt").write_text("0123456789")
+    (root / ".hidden").write_text("hidden")
+    (root / "big.bin").write_bytes(bytes(range(256)) * 16_384)
+    (root / "folder").mkdir()
+    (root / "folder" / "inner.txt").write_text("inner")
+    (root.parent / "secret.txt").write_text("secret")
+    (root / "link.txt").symlink_to(root.parent / "secret.txt")
+
+
+@pytest.fixture(scope="session")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[str, Backend]]]:
+    """The gateway and its servers, once for all suites."""
+    directory = tmp_path_factory.mktemp("site")
+    write_files(directory / "files")
+    authority = CertificateAuthority(directory / "ca")
+    certificate = authority.issue("localhost")
+    paths = str(certificate.chain_path), str(certificate.key_path)
+    with ExitStack() as stack:
+        backends = {
+            "app": stack.enter_context(Backend()),
+            "mute": stack.enter_context(Backend()),
+            "verified": stack.enter_context(Backend(tls=server_context(*paths))),
+        }
+        pools = "".join(POOL.format(n=n, address=backends["app"].address) for n in range(POOLS))
+        gateway = stack.enter_context(
+            running(
+                INI + pools,
+                directory / "gateway",
+                files=directory / "files",
+                chain=paths[0],
+                key=paths[1],
+                ca=authority.ca_path,
+                closed=free_port(),
+                app=backends["app"].address,
+                mute=backends["mute"].address,
+                verified=backends["verified"].address,
+            )
+        )
+        site = Site(gateway, authority.ca_path)
+        yield site, backends
+        site.check_claims()
+
+
+@pytest.fixture
+def site(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Site]:
+    """The shared gateway; what a test has connected is closed at its end."""
+    site = shared_site[0]
+    yield site
+    site.end_test()
+
+
+def _lent(backend: Backend) -> Iterator[Backend]:
+    backend.begin()
+    yield backend
+    backend.finish()
+
+
+@pytest.fixture
+def app(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Backend]:
+    """The server behind most routes."""
+    yield from _lent(shared_site[1]["app"])
+
+
+@pytest.fixture
+def verified(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Backend]:
+    """The server that is spoken to through TLS."""
+    yield from _lent(shared_site[1]["verified"])
+
+
+@pytest.fixture
+def mute(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Backend]:
+    """A server without TLS behind a route that speaks TLS to it."""
+    yield from _lent(shared_site[1]["mute"])
