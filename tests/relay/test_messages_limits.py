@@ -114,6 +114,53 @@ def test_a_close_reason_that_is_not_utf8_closes_with_1007() -> None:
 # The connection of who broke a rule
 
 
+@pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
+def test_the_answers_to_what_came_before_a_fault_come_before_its_close(side: Side) -> None:
+    rig = Rig().start()
+    offender, other = (rig.client, rig.server) if side is Side.CLIENT else (rig.server, rig.client)
+    other.reads = False
+    offender.leg.arrive(broken("reserved bit", side))
+    rig.settle()
+    assert offender.heard_close is None
+    other.text("the answer")
+    rig.settle()
+    other.reads = True
+    rig.settle()
+    assert offender.messages == ["the answer"]
+    assert offender.heard_close is not None and offender.heard_close[0] == 1002
+
+
+def test_a_fault_is_answered_in_a_second_whatever_the_other_side_does() -> None:
+    rig = Rig().start()
+    rig.server.reads = False
+    rig.client.leg.arrive(broken("reserved bit", Side.CLIENT))
+    rig.wait(0.9)
+    assert rig.client.heard_close is None
+    rig.wait(0.2)
+    assert rig.client.heard_close is not None and rig.client.heard_close[0] == 1002
+
+
+def test_two_that_break_rules_have_nothing_to_wait_for() -> None:
+    rig = Rig().start()
+    rig.client.reads = rig.server.reads = False
+    rig.client.leg.arrive(broken("reserved bit", Side.CLIENT))
+    rig.server.leg.arrive(broken("reserved opcode", Side.SERVER))
+    rig.client.reads = rig.server.reads = True
+    rig.settle()
+    assert rig.client.heard_close is not None and rig.client.heard_close[0] == 1002
+    assert rig.server.heard_close is not None
+
+
+def test_a_client_that_broke_a_rule_and_left_is_not_waited_for() -> None:
+    rig = Rig().start()
+    rig.server.reads = False
+    rig.client.leg.arrive(broken("reserved bit", Side.CLIENT))
+    rig.client.leg.end()
+    rig.settle()
+    assert rig.client.leg.closed
+    assert rig.client.heard_close is not None and rig.client.heard_close[0] == 1002
+
+
 def test_a_client_that_broke_a_rule_can_read_its_close_and_is_dropped_with_its_end() -> None:
     """FIN behind the Close; what it still sends is read, so that no reset takes the Close away."""
     rig = Rig().start()

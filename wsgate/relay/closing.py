@@ -19,6 +19,10 @@ MOST_DROPPED = 4 * 1024 * 1024
 #: Seconds for a peer to take a Close that it gets at the closing deadline.
 LAST_WORD = 1.0
 
+#: Seconds that the other side has, after a fault, to send what it owes the one that made it: the fault's Close comes
+#: behind the answers to the messages before it, as from a server without a gateway.
+VERDICT_WAIT = 1.0
+
 _FAULTS = {
     Side.CLIENT: {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG},
     Side.SERVER: {1007: Cause.SERVER_PAYLOAD, 1008: Cause.SERVER_LIMIT, 1009: Cause.SERVER_TOO_BIG},
@@ -36,7 +40,7 @@ class Closing:
     ``LAST_WORD`` more where a peer waits for an answer.
     """
 
-    __slots__ = ("_begun", "_deadline", "_over", "_timeout", "_wheel", "client", "ending", "server")
+    __slots__ = ("_begun", "_deadline", "_over", "_timeout", "_verdict_due", "_wheel", "client", "ending", "server")
 
     def __init__(
         self,
@@ -55,12 +59,14 @@ class Closing:
         self._begun = begun
         self._over = over
         self._deadline: Timer | None = None
+        self._verdict_due: Timer | None = None
 
     # What the sides tell
 
     def close_said(self, side: MessageSide, code: int, reason: str) -> None:
         """A Close came: it goes to the other side, as the first of two or as the answer to its own."""
         self.begin(Ending(_of(side, Cause.CLIENT_CLOSED, Cause.SERVER_CLOSED), side.side, code, reason))
+        self._deliver_verdict(side.other)
         if side.other.gone or side.other.shut:
             side.send_close(code, reason)
         side.other.send_close(code, reason)
@@ -74,7 +80,9 @@ class Closing:
                 side.leg.loseConnection()
             return
         self.begin(Ending(_of(side, Cause.CLIENT_LOST, Cause.SERVER_LOST), side.side))
+        self._deliver_verdict(side)
         side.leg.loseConnection()
+        self._deliver_verdict(side.other)
         self._tell(side.other)
 
     def leg_lost(self, side: MessageSide) -> None:
@@ -89,9 +97,24 @@ class Closing:
         """
         cause = _FAULTS[side.side].get(code, _of(side, Cause.CLIENT_PROTOCOL, Cause.SERVER_PROTOCOL))
         self.begin(Ending(cause, side.side, code, text, text))
+        if side.failed:
+            return
+        other = side.other
         side.failed = side.talk.deaf = True
-        side.send_close(code, text)
-        self._tell(side.other)
+        side.verdict = (code, text)
+        self._tell(other)
+        if other.gone or other.failed or other.said is not None:
+            self._deliver_verdict(other)
+            self._deliver_verdict(side)
+        else:
+            self._verdict_due = self._wheel.after(VERDICT_WAIT, lambda: self._deliver_verdict(side))
+
+    def _deliver_verdict(self, side: MessageSide) -> None:
+        verdict, side.verdict = side.verdict, None
+        if verdict is None:
+            return
+        self._drop(self._verdict_due)
+        side.send_close(*verdict)
         if side.side is Side.CLIENT:
             # A server's end closes first (RFC 6455 section 7.1.1).
             if getattr(side.leg, "half_closes", True):
@@ -168,11 +191,12 @@ class Closing:
         """The closing handshake took too long: who still waits for an answer gets one, then all is cut."""
         self._deadline = None
         sides = [side for side in (self.client, self.server) if not side.gone]
-        unanswered = [side for side in sides if side.said is not None and not side.shut]
+        unanswered = [side for side in sides if (side.said or side.verdict) and not side.shut]
         if unanswered:
             self._deadline = self._wheel.after(LAST_WORD, self._force)
         for side in sides:
             if side in unanswered:
+                self._deliver_verdict(side)
                 self._echo(side)
             elif side.shut and side.said is not None and not side.leg.queued:
                 side.leg.loseConnection()
@@ -183,9 +207,12 @@ class Closing:
         ending = self.ending
         if ending is None:
             raise AssertionError("a relay ended for no cause")
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._drop(self._deadline)
+        self._drop(self._verdict_due)
         for side in (self.client, self.server):
             side.forget()
         self._over(ending)
+
+    def _drop(self, timer: Timer | None) -> None:
+        if timer is not None:
+            timer.cancel()

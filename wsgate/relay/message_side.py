@@ -36,7 +36,8 @@ class MessageSide:
     """What a peer says goes to the ``other`` side, one after the other.
 
     ``shut``: a Close has been sent to this peer, nothing may follow it.  ``said``: the Close that came from it, after
-    which nothing is heard.  ``failed``: it broke a rule.  ``fin``: it will send no more.  ``gone``: the leg is lost.
+    which nothing is heard.  ``failed``: it broke a rule, and ``verdict`` is the Close that it gets for it shortly.
+    ``fin``: it will send no more.  ``gone``: the leg is lost.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class MessageSide:
         "shut",
         "side",
         "talk",
+        "verdict",
     )
 
     other: MessageSide
@@ -73,6 +75,7 @@ class MessageSide:
         self.allowance: Allowance | None = None
         self.shut = self.failed = self.fin = self.gone = False
         self.said: tuple[int, str] | None = None
+        self.verdict: tuple[int, str] | None = None
         self.dropped = 0  # bytes that came after the peer was no longer listened to
         self.rtt: float | None = None
         self._held = Hold.NOT_STARTED
