@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause, Side
 from wsgate.config.model import Server
+from wsgate.facts import wanted_by_request
 from wsgate.routing.table import Match
 from wsgate.transport.interfaces import Data, Leg
 from wsgate.upstream.dialing import Dialling
@@ -79,7 +80,8 @@ class Proxying:
         self._received = 0
         connection = exchange.connection
         self._since = connection.runtime.wheel.seconds()
-        self._dialling = Dialling(connection.runtime.dialer, members, self, connection.client.encode(), reuse=True)
+        wanted = wanted_by_request(exchange, members)
+        self._dialling = Dialling(connection.runtime.dialer, members, self, wanted, reuse=True)
 
     def begin(self) -> None:
         self._dialling.next()
@@ -149,12 +151,27 @@ class Proxying:
         if head.status == 101:
             self._fail_answer("a 101 to a request that is no upgrade")
             return
+        if exchange.head.framing.ending is Ending.NONE and self._dialling.rather_another(head.status):
+            self._pass_over(head.status)
+            return
         if state is not None:
-            state.succeeded(exchange.connection.runtime.wheel.seconds())
+            self._members.answered(state, head.status, exchange.connection.runtime.wheel.seconds())
         record = exchange.noted()
         record.status = head.status
         record.answer_time = exchange.connection.runtime.wheel.seconds() - self._since
         exchange.end.answer.head(head.status, head.reason, end_to_end(head.fields, request=False), head.framing)
+
+    def _pass_over(self, status: int) -> None:
+        """Leave this answer and ask the next server."""
+        end, self._end, state = self._end, None, self._state
+        if end is not None:
+            end.drop()
+        if state is not None:
+            self._members.answered(state, status, self._exchange.connection.runtime.wheel.seconds())
+            self._dialling.remember(Cause.BAD_ANSWER, f"{state.server}: answered {status}")
+        self._exchange.end.feed_from(None)
+        self._release()
+        self._dialling.next()
 
     def _fail_answer(self, detail: str) -> None:
         if self._end is not None:
@@ -189,16 +206,18 @@ class Proxying:
         if exchange.end.answer.begun:
             exchange.log(cause, detail, Side.SERVER)
             exchange.end.abort()
-        elif exchange.head.framing.ending is not Ending.NONE or exchange.head.method not in _IDEMPOTENT:
+        elif exchange.head.framing.ending is not Ending.NONE:
             # What was taken of a body is no longer there to be sent again.
             exchange.refuse_with(cause, detail)
-        elif self._reused and end is not None and end.silent and cause is Cause.SERVER_LOST:
+        elif self._reused and end is not None and end.silent and cause is Cause.SERVER_LOST and self._is_repeatable():
             # A server that closes an idle connection just as it is taken has not failed.
             self._dialling.again()
         else:
             # nginx's proxy_next_upstream: while nothing has reached the client, the next server may do better.
-            self._dialling.remember(cause, detail)
-            self._dialling.next()
+            self._dialling.go_on(cause, detail)
+
+    def _is_repeatable(self) -> bool:
+        return self._exchange.head.method in _IDEMPOTENT
 
     def _release(self) -> None:
         state, self._state = self._state, None

@@ -22,7 +22,7 @@ from wsgate.transport.interfaces import Reactor
 from wsgate.transport.openssl import Buffers
 from wsgate.transport.pipes import PipePool
 from wsgate.transport.wheel import TimerWheel
-from wsgate.upstream.dialing import Dialer
+from wsgate.upstream.attempt import Dialer
 from wsgate.upstream.members import UpstreamMembers
 
 Responder = StaticSite | Redirect | Respond

@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause, Side
+from wsgate.facts import wanted_by_connection
 from wsgate.observe.record import Kind
 from wsgate.registry import Live
 from wsgate.relay.interfaces import Ending, Traffic
@@ -34,7 +35,7 @@ class Tunnelling:
         self._connect_time: float | None = None
         runtime = connection.runtime
         members = runtime.plan.upstreams[connection.place.listener.upstream]
-        self._dialling = Dialling(runtime.dialer, members, self, connection.client.encode())
+        self._dialling = Dialling(runtime.dialer, members, self, wanted_by_connection(connection, members))
 
     def start(self) -> None:
         """Read nothing until a server is there: what the client says first waits in the kernel."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayKind
+from wsgate.facts import wanted_by_request
 from wsgate.proxying import request_fields, request_target
 from wsgate.relay.choice import websocket_relay
 from wsgate.relay.interfaces import Opening, WebSocketLegs
@@ -59,7 +60,7 @@ class Upgrading:
         self._timer: Timer | None = None
         connection = exchange.connection
         self._since = connection.runtime.wheel.seconds()
-        self._dialling = Dialling(connection.runtime.dialer, members, self, connection.client.encode())
+        self._dialling = Dialling(connection.runtime.dialer, members, self, wanted_by_request(exchange, members))
 
     def begin(self) -> None:
         self._dialling.next()
@@ -110,7 +111,7 @@ class Upgrading:
         record.answer_time = wheel.seconds() - self._since
         record.status = head.status
         if head.status != 101:
-            self._refused(head)
+            self._answered_otherwise(head)
             return
         try:
             agreed = check_answer(head, self._offer)
@@ -122,6 +123,22 @@ class Upgrading:
         if state is not None:
             state.succeeded(wheel.seconds())
         self._switch(head, agreed)
+
+    def _answered_otherwise(self, head: ResponseHead) -> None:
+        """No upgrade: the next server may do better, or the client gets this answer."""
+        end, state = self._end, self._state
+        another = self._dialling.rather_another(head.status)
+        if state is not None:
+            self._members.answered(state, head.status, self._exchange.connection.runtime.wheel.seconds())
+            self._dialling.remember(Cause.BAD_ANSWER, f"{state.server}: answered {head.status}")
+        if not another:
+            self._refused(head)
+            return
+        self._end = None
+        if end is not None:
+            end.drop()
+        self._release()
+        self._dialling.next()
 
     def _refused(self, head: ResponseHead) -> None:
         exchange = self._exchange
@@ -156,12 +173,9 @@ class Upgrading:
         if exchange.end.answer.begun:
             exchange.log(cause, detail, Side.SERVER)
             exchange.end.abort()
-        elif cause is Cause.BAD_ANSWER:
-            exchange.refuse_with(cause, detail)
         else:
             # A handshake may be repeated until its 101 has been passed on.
-            self._dialling.remember(cause, detail)
-            self._dialling.next()
+            self._dialling.go_on(cause, detail)
 
     def _too_late(self) -> None:
         self._timer = None
@@ -186,7 +200,7 @@ class Upgrading:
         server_leg, from_server = end.release()
         client_leg, from_client = exchange.end.release()
         connection.relayed()
-        session = Session(connection, record, state, self._since)
+        session = Session(connection, record, self._members, state, self._since)
         relay = websocket_relay(
             route,
             WebSocketLegs(

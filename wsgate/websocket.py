@@ -8,6 +8,7 @@ from wsgate.balance.servers import ServerState
 from wsgate.observe.record import AccessRecord
 from wsgate.registry import Live
 from wsgate.relay.interfaces import Ending, Relay
+from wsgate.upstream.members import UpstreamMembers
 
 if TYPE_CHECKING:
     from wsgate.connection import Connection
@@ -19,11 +20,19 @@ class Session:
     The exchange that opened it, with the request's head, is let go: thousands of sessions are idle at a time.
     """
 
-    __slots__ = ("_connection", "_live", "_record", "_relay", "_since", "_state")
+    __slots__ = ("_connection", "_live", "_members", "_record", "_relay", "_since", "_state")
 
-    def __init__(self, connection: Connection, record: AccessRecord, state: ServerState, since: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        record: AccessRecord,
+        members: UpstreamMembers,
+        state: ServerState,
+        since: float,
+    ) -> None:
         self._connection = connection
         self._record = record
+        self._members = members
         self._state = state
         self._since = since
         self._relay: Relay | None = None
@@ -60,6 +69,7 @@ class Session:
         record.duration = runtime.wheel.seconds() - self._since
         record.close_code, record.close_reason = ending.code, ending.reason
         record.cause, record.closed_by, record.detail = ending.cause.label, ending.closed_by.value, ending.detail
+        self._members.closed(self._state, runtime.wheel.seconds(), record.duration, ending)
         self._state.released()
         runtime.log(record)
         self._relay = self._live = None

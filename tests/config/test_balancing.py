@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wsgate.balance.retry import Trouble
-from wsgate.config.balancing import balance, ejection, next_on
+from wsgate.config.balancing import balance, ejection, next_on, queue
 from wsgate.config.kinds import NEXT_ON
-from wsgate.config.model import EjectionRules
+from wsgate.config.model import EjectionRules, Queue
 from wsgate.config.values import BadValue
 
 
@@ -56,3 +56,12 @@ def test_ejection_is_off_or_a_number_and_what_differs_from_the_usual() -> None:
             ejection(wrong)
     with pytest.raises(BadValue, match="unknown word late="):
         ejection("3 late=2s")
+
+
+def test_a_queue_is_off_or_a_number_and_a_time() -> None:
+    assert queue("off") == Queue() == Queue(0)
+    assert queue("100") == Queue(100, 10.0)
+    assert queue("7 timeout=500ms") == Queue(7, 0.5)
+    for wrong in ("", "on", "0", "timeout=1s"):
+        with pytest.raises(BadValue, match="expected off, or how many may wait"):
+            queue(wrong)

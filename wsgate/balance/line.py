@@ -9,30 +9,29 @@ Turn = Callable[[], None]
 
 
 class Line:
-    """Up to ``most`` waiting; each gives a function that is called when it is its turn.
+    """Each who waits gives a function that is called when it is its turn, and has left the line then.
 
-    Whoever is called leaves the line.  If the place was taken by another (a worker that knows of no line here), it may
-    come back in ``front``.
+    If the place was taken by another (a worker that knows of no line here), it may come back to the front.
     """
 
-    __slots__ = ("_most", "_waiting")
+    __slots__ = ("_waiting",)
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._waiting: deque[Turn] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, turn: Turn, *, front: bool = False) -> bool:
-        """Wait; False where the line is full.  One that comes back keeps the place it had, whatever the length."""
-        if front:
-            self._waiting.appendleft(turn)
-        elif len(self._waiting) >= self._most:
+    def join(self, turn: Turn, most: int) -> bool:
+        """Wait behind all others; False where ``most`` wait already."""
+        if len(self._waiting) >= most:
             return False
-        else:
-            self._waiting.append(turn)
+        self._waiting.append(turn)
         return True
+
+    def come_back(self, turn: Turn) -> None:
+        """Wait before all others, whatever the length."""
+        self._waiting.appendleft(turn)
 
     def leave(self, turn: Turn) -> None:
         """Wait no longer; nothing happens to one that was called."""

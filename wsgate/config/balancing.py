@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsgate.balance.method import Method, parse_balance
 from wsgate.balance.retry import parse_retry
-from wsgate.config.model import EjectionRules
+from wsgate.config.model import EjectionRules, Queue
 from wsgate.config.values import BadValue, choice, duration, positive, share
 from wsgate.config.words import worded
 
@@ -41,3 +41,15 @@ def ejection(text: str) -> EjectionRules | None:
         raise BadValue("expected off, or a number of early ends in a row such as 5 or 5 early=5s base=30s") from None
     options = {"early": duration, "base": duration, "longest": duration, "share": share}
     return EjectionRules(strikes, **worded("word", words, options))
+
+
+def queue(text: str) -> Queue:
+    """``off``, or ``N [timeout=TIME]``."""
+    if text == "off":
+        return Queue()
+    count, *words = text.split() or [""]
+    try:
+        most = positive(count)
+    except BadValue:
+        raise BadValue("expected off, or how many may wait such as 100 or 100 timeout=5s") from None
+    return Queue(most, **worded("word", words, {"timeout": duration}))

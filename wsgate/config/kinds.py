@@ -133,6 +133,7 @@ NEXT_ON = Kind(
     "``off``, or some of ``error``, ``timeout``, ``invalid_header``, ``http_403``, ``http_404``, ``http_429``, "
     "``http_500``, ``http_502``, ``http_503``, ``http_504`` and ``non_idempotent``.",
 )
+QUEUE = Kind("waiting", balancing.queue, "``off``, or how many may wait, and how long: ``100 timeout=5s``.")
 EJECT = Kind(
     "early ends or off",
     balancing.ejection,

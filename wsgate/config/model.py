@@ -252,6 +252,14 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """How many may wait for a place at the servers of an upstream (0: nobody), and how many seconds."""
+
+    most: int = 0
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class EjectionRules:
     """When servers that drop WebSockets early are ejected; times are seconds, ``share`` is the part of a group that may
     be out at once."""
@@ -293,6 +301,7 @@ class Upstream:
     try_timeout: float = 0.0  # from the first attempt on, 0: no limit
     retry_budget: float = 0.2  # retries as a share of first attempts
     eject: EjectionRules | None = None
+    queue: Queue = Queue()
 
 
 @dataclass(frozen=True, slots=True)

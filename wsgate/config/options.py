@@ -281,6 +281,7 @@ _UPSTREAM = (
         "Leave a server out for a while whose WebSockets end badly within seconds.",
         "5 early=5s base=30s longest=5m share=50%",
     ),
+    ("queue", k.QUEUE, "off", "Who may wait when every server has its max_conns; more get 503.", "100 timeout=5s"),
     ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),
     ("keepalive_timeout", k.DURATION, "60s", "How long they are kept."),
 )

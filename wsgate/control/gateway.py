@@ -29,7 +29,7 @@ from wsgate.transport.openssl import Buffers
 from wsgate.transport.pipes import PipePool
 from wsgate.transport.sockets import port_of
 from wsgate.transport.wheel import TimerWheel
-from wsgate.upstream.dialing import Dialer
+from wsgate.upstream.attempt import Dialer
 
 _log = Logger("wsgate")
 
