@@ -66,7 +66,8 @@ def test_every_command_is_listed_and_has_help() -> None:
     listed = CliRunner().invoke(main, ["--help"])
     assert listed.exit_code == 0
     names = main.list_commands(click.Context(main))
-    assert names == ["app", "check", "options"]
+    steering = {"status", "ready", "reload", "drain", "undrain", "kick", "upgrade"}
+    assert set(names) == {"app", "check", "options"} | steering
     for name in names:
         assert f"\n  {name} " in listed.stdout
         assert CliRunner().invoke(main, [name, "-h"]).exit_code == 0

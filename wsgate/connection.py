@@ -11,7 +11,8 @@ from wsgate.downstream.hello import HelloReading
 from wsgate.downstream.http_end import HttpEnd
 from wsgate.exchange import Exchange
 from wsgate.observe.record import AccessRecord, Kind
-from wsgate.runtime import ListenerPlan, Runtime
+from wsgate.open_connections import Counted
+from wsgate.runtime import ListenerPlan, Plan, Runtime
 from wsgate.tls.policies import server_connection
 from wsgate.tls.server_names import UNRECOGNIZED_NAME, ServerIdentity
 from wsgate.transport.sockets import host_of, port_of
@@ -38,6 +39,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_counted",
         "_hello",
         "_http",
         "_sock",
@@ -63,6 +65,7 @@ class Connection:
         self.identity: ServerIdentity | None = None
         self.sni = ""
         self.leg: TcpLeg | None = None
+        self._counted: Counted = ()
         self._sock: socket.socket | None = sock
         self._hello: HelloReading | None = None
         self._http: HttpEnd | None = None
@@ -79,9 +82,9 @@ class Connection:
         runtime, place = self.runtime, self.place
         runtime.live.connections.add(self)
         place.open += 1
-        limit = place.listener.max_connections
-        if len(runtime.live.connections) > runtime.max_connections or limit and place.open > limit:
-            self._give_up(Cause.FULL, "")
+        self._counted, refusal = runtime.counts.enter(runtime.plan.config.gateway, place.listener, self.client)
+        if refusal or len(runtime.live.connections) > runtime.max_connections:
+            self._give_up(Cause.FULL, refusal or "no descriptors for more")
         elif place.names is not None:
             self._timer = runtime.wheel.after(place.listener.tls_timeout, self._too_late)
             self._hello = HelloReading(runtime.hub, self._socket(), self._hello_found, self._hello_failed)
@@ -137,6 +140,7 @@ class Connection:
 
     def gone(self) -> None:
         """Whoever spoke on the leg has finished, and the leg is closed."""
+        self.runtime.counts.leave(self._counted)
         self.runtime.live.connections.discard(self)
         self.place.open -= 1
 
@@ -146,6 +150,16 @@ class Connection:
             self._http.stop()
         elif self.leg is None or self._timer is not None:
             self._too_late()
+
+    @property
+    def listener_name(self) -> str:
+        return self.place.listener.name
+
+    def dismiss(self, plan: Plan) -> None:
+        """After a reload: close it, as ``stop`` does, if its listener is gone or reads something else now."""
+        now = plan.listeners.get(self.place.listener.name)
+        if now is None or (self._http is not None) and now.listener.mode is not Mode.HTTP:
+            self.stop()
 
     def abort(self) -> None:
         """Close it at once."""

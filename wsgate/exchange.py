@@ -108,6 +108,8 @@ class Exchange:
             return
         route = match.route
         self._take(route)
+        if route.name in self.connection.runtime.drained_routes:
+            raise HeadError(Cause.DRAINED, f"route {route.name} is drained")
         if self.target.encoded_slash and route.encoded_slash == "refuse":
             raise HeadError(Cause.BAD_REQUEST, "an encoded slash in the path")
         if route.methods and head.method.decode("ascii") not in route.methods:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wsgate.causes import Cause
 from wsgate.relay.interfaces import Relay
+
+if TYPE_CHECKING:
+    from wsgate.runtime import Plan
 
 
 @dataclass(slots=True, eq=False)
@@ -23,16 +26,22 @@ class Live:
     since: float
     relay: Relay
 
-    def close(self, cause: Cause) -> None:
-        """End it in an orderly way."""
-        self.relay.close(cause)
+    def close(self, cause: Cause, reason: str = "") -> None:
+        """End it in an orderly way; ``reason`` is what a Close says in place of the cause's text."""
+        self.relay.close(cause, reason)
 
 
 class Accepted(Protocol):
     """An accepted connection, whatever is spoken on it."""
 
+    @property
+    def listener_name(self) -> str: ...
+
     def stop(self) -> None:
         """Close it unless something is going on."""
+
+    def dismiss(self, plan: Plan) -> None:
+        """A reload took place: close it as ``stop`` does if ``plan`` has no such listener any more."""
 
     def abort(self) -> None: ...
 

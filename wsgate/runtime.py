@@ -1,6 +1,8 @@
 """What a running gateway shares: the plan made from its configuration, and what connections act with.
 
-A reload swaps ``plan``; an exchange takes the reference once, when it begins, and stays with it.
+A reload swaps ``plan``; an exchange takes the reference once, when it begins, and stays with it.  Listeners and
+upstreams that go on keep their objects, which take the new options: a connection that was accepted before a reload
+serves its next request by the new routes.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ from dataclasses import dataclass, field
 
 from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
-from wsgate.config.model import Config, Listener
+from wsgate.config.model import Config, Listener, UpstreamTls
 from wsgate.observe.record import AccessRecord
+from wsgate.open_connections import OpenConnections
 from wsgate.registry import Registry
 from wsgate.routing.table import RouteTable
 from wsgate.targets.fixed import Redirect, Respond
 from wsgate.targets.static import StaticSite
+from wsgate.tls.material import UpstreamMaterial
 from wsgate.tls.server_names import ServerNames
+from wsgate.tls.towards_servers import UpstreamTlsContext
 from wsgate.transport.hub import Hub
 from wsgate.transport.interfaces import Reactor
 from wsgate.transport.openssl import Buffers
@@ -40,6 +45,15 @@ class ListenerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """The TLS context of an upstream, with all that it was made of."""
+
+    options: UpstreamTls
+    material: UpstreamMaterial
+    context: UpstreamTlsContext
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A configuration made ready: everything that takes time or can fail has been done."""
 
@@ -48,6 +62,7 @@ class Plan:
     upstreams: Mapping[str, UpstreamMembers]
     responders: Mapping[str, Responder]  # by route, for those that need no server
     origins: Mapping[str, OriginPolicy]  # by route
+    contexts: Mapping[str, Trust] = field(default_factory=dict)  # by upstream, for the plan after this one
 
 
 @dataclass(slots=True)
@@ -67,5 +82,7 @@ class Runtime:
     log: Callable[[AccessRecord], None]
     wall: Callable[[], float]
     random: Callable[[int], bytes]
-    max_connections: int
+    max_connections: int  # that the descriptors of this process allow
+    counts: OpenConnections = field(default_factory=OpenConnections)
     live: Registry = field(default_factory=Registry)
+    drained_routes: frozenset[str] = frozenset()

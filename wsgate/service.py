@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from wsgate.config.load import load_config
 from wsgate.config.model import Config
+from wsgate.control.alone import Alone
 from wsgate.control.gateway import Gateway
+from wsgate.control.supervisor import Supervisor
 
 
 class GatewayService(Service):
@@ -28,45 +31,52 @@ class GatewayService(Service):
         self._config = config
         self._reactor = reactor
         self._wall = wall
-        self.gateway: Gateway | None = None
-        self._apps: list[Any] = []
+        self.supervisor: Supervisor | None = None
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """What carries traffic in this process."""
+        workers = self.supervisor.workers if self.supervisor is not None else None
+        return workers.gateway if isinstance(workers, Alone) else None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         self._bind()
 
-    def _bind(self) -> Gateway:
-        if self.gateway is None:
-            gateway = Gateway(self._config, self._reactor, self._wall)
-            gateway.bind()
-            self.gateway = gateway
-        return self.gateway
+    def _bind(self) -> Supervisor:
+        if self.supervisor is None:
+            supervisor = self._make()
+            supervisor.bind()
+            self.supervisor = supervisor
+        return self.supervisor
+
+    def _make(self) -> Supervisor:
+        return Supervisor(self._config, self._reactor, self._wall, Alone(self._reactor, self._wall))
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        gateway = self._bind()
-        if self._config.apps:
-            from wsgate.apps.service import app_service
+        failed: list[Failure] = []
+        self._bind().start().addErrback(failed.append)
+        if failed:
+            failed[0].raiseException()
 
-            self._apps = [app_service(app, self._reactor) for app in self._config.apps]
-        for app in self._apps:
-            app.startService()
-        gateway.start()
+    def reload(self) -> Deferred[dict[str, Any]]:
+        """Read the INI again and serve it, with every connection kept.
+
+        Fires with ``{"ok": True, "changed": [...]}``, or ``{"ok": False, "error": ...}`` and nothing has changed.
+        """
+        if self.supervisor is None:
+            raise RuntimeError("the service does not run")
+        return self.supervisor.reload()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
-        gateway, self.gateway = self.gateway, None
+        supervisor, self.supervisor = self.supervisor, None
+        if supervisor is None:
+            return succeed(None)
         stopped: Deferred[None] = Deferred()
-        if gateway is None:
-            stopped.callback(None)
-        else:
-            gateway.stop().addCallback(self._stop_apps).chainDeferred(stopped)
+        supervisor.stop().chainDeferred(stopped)
         return stopped
-
-    def _stop_apps(self, _: None) -> None:
-        for app in self._apps:
-            app.stopService()
-        self._apps = []
 
 
 def gateway_service(config: Config | Path | str, reactor: Any = None) -> GatewayService:

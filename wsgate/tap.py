@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
 from twisted.python import usage
 
 from wsgate.config.load import load_config
 from wsgate.config.model import Config
+from wsgate.control.commander import Commander, OrderError
+from wsgate.control.limits import raise_descriptor_limit
+from wsgate.control.notify import Notify
 from wsgate.errors import WsgateError
 from wsgate.service import GatewayService
 
@@ -38,33 +42,76 @@ class Options(usage.Options):
 
 
 class _ProcessService(GatewayService):
-    """The gateway with its own process around it: every descriptor, a monotonic clock, log rotation."""
+    """The gateway with its own process around it: every descriptor, a monotonic clock, signals, a control socket."""
+
+    commander: Commander | None = None
 
     def privilegedStartService(self) -> None:
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         try:
             super().privilegedStartService()
         except WsgateError as error:
             raise SystemExit(f"wsgate: {error}") from None
 
     def startService(self) -> None:
+        supervisor = self._bind()
+        commander = Commander(supervisor, self._reactor, Notify(os.environ, os.getpid()), self._upgrade)
+        supervisor.told = self._told
+        self.commander = commander
         super().startService()
-        self._reopen_on(signal.SIGUSR1)
+        commander.start()
+        # The reactor sets its own handlers when it begins to run.
+        self._reactor.callWhenRunning(self._take_signals)
 
-    def _reopen_on(self, number: signal.Signals) -> None:
-        """Reopen the access log when twistd rotates its own."""
-        before = signal.getsignal(number)
+    def _told(self, event: str) -> None:
+        if self.commander is not None:
+            self.commander.told(event)
+        if event == "stopped" and self.running:
+            self._reactor.callLater(0, self._reactor.stop)
 
-        def rotate(received: int, frame: FrameType | None) -> None:
-            if callable(before):
-                before(received, frame)
-            self._reactor.callFromThread(self._reopen)
+    def stopService(self) -> Deferred[None]:
+        if self.commander is not None:
+            self.commander.stop()
+        return super().stopService()
 
-        signal.signal(number, rotate)
+    # Signals
 
-    def _reopen(self) -> None:
-        if self.gateway is not None:
-            self.gateway.reopen_log()
+    def _take_signals(self) -> None:
+        rotate = signal.getsignal(signal.SIGUSR1)
+
+        def reopen() -> None:
+            if callable(rotate):
+                rotate(signal.SIGUSR1, None)
+            if self.supervisor is not None:
+                self.supervisor.workers.ask("reopen", {})
+
+        for number, call in (
+            (signal.SIGTERM, self._terminate),
+            (signal.SIGINT, self._terminate),
+            (signal.SIGHUP, self._reload),
+            (signal.SIGUSR1, reopen),
+            (signal.SIGUSR2, lambda: self.commander and self.commander.upgrade()),
+        ):
+            self._on(number, call)
+
+    def _on(self, number: signal.Signals, call: Callable[[], object]) -> None:
+        signal.signal(number, lambda received, frame: self._reactor.callFromThread(call))
+
+    def _reload(self) -> None:
+        if self.supervisor is not None:
+            self.supervisor.reload()
+
+    def _terminate(self) -> None:
+        """Drain, then end; at once when it is said again."""
+        supervisor = self.supervisor
+        if supervisor is None:
+            self._reactor.stop()
+            return
+        again = supervisor.stopping is not None
+        supervisor.stop(at_once=again)
+
+    def _upgrade(self) -> Deferred[int]:
+        return fail(OrderError("this gateway cannot be replaced while it runs"))
 
 
 def makeService(options: Options) -> GatewayService:
@@ -75,10 +122,3 @@ def makeService(options: Options) -> GatewayService:
     # Deadlines must not follow the wall clock; no delayed call exists yet.
     host.seconds = time.monotonic
     return _ProcessService(options.parsed, host, time.time)
-
-
-def _raise_descriptor_limit() -> None:
-    """Use all descriptors that the process may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,8 @@
-"""From a configuration to a plan: certificates loaded, names resolved, tables made; nothing is bound or started."""
+"""From material to a plan: certificates loaded, tables made; nothing is bound or started.
+
+A new plan is built beside the one that is served, from which it takes what did not change.  It touches nothing of it
+until ``adopt``.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,16 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from ipaddress import ip_address
 from random import Random
 
 from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
 from wsgate.balance.group import Group
-from wsgate.config.model import (
-    Address,
-    Config,
-    Listener,
-    RedirectTarget,
-    RespondTarget,
-    Route,
-    Server,
-    StaticTarget,
-    Upstream,
-)
-from wsgate.errors import WsgateError
+from wsgate.balance.places import Places
+from wsgate.config.model import Address, Listener, RedirectTarget, RespondTarget, Route, Server, StaticTarget, Upstream
+from wsgate.control.material import Material, is_ip
 from wsgate.routing.table import RouteTable
-from wsgate.runtime import ListenerPlan, Plan, Responder
+from wsgate.runtime import ListenerPlan, Plan, Responder, Trust
 from wsgate.targets.fixed import Redirect, Respond
 from wsgate.targets.static import StaticSite
 from wsgate.tls.sections import build_server_identities
@@ -34,68 +28,127 @@ from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.idle import IdleConnections
 from wsgate.upstream.members import UpstreamMembers
 
-Resolve = Callable[[str, int], list[str]]
-
-
-class BuildError(WsgateError):
-    """A configuration that is right as text, but cannot be put to work."""
-
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """What building needs besides a configuration: a wheel for idle connections, the time, a resolver and chance."""
+    """What building needs besides material: a wheel for idle connections, the time, chance, and who counts."""
 
     wheel: TimerWheel
     now: Callable[[], datetime]
-    resolve: Resolve
     random: Random
+    places: Places | None = None
 
-    def plan(self, config: Config) -> Plan:
-        """Raises BuildError, CertificateError or ValueError, each with words for an operator."""
+    def plan(self, material: Material, before: Plan | None = None) -> Plan:
+        """Raises BuildError, CertificateError or ValueError, each with words for an operator.
+
+        TLS contexts of ``before`` are used again where neither options nor bytes have changed, also if ``before`` was
+        built in another process that this one was forked from.
+        """
+        config = material.config
+        contexts = {}
+        upstreams = {}
+        for upstream in config.upstreams.values():
+            if upstream.tls is not None:
+                contexts[upstream.name] = self._context(material, upstream, before)
+            upstreams[upstream.name] = self._members(material, upstream, contexts.get(upstream.name))
         return Plan(
             config=config,
-            listeners={listener.name: self._listener(config, listener) for listener in config.listeners},
-            upstreams={name: self._members(upstream) for name, upstream in config.upstreams.items()},
-            responders=dict(_responders(config.routes)),
+            listeners={listener.name: self._listener(material, listener, before) for listener in config.listeners},
+            upstreams=upstreams,
+            responders=dict(_responders(config.routes, before)),
             origins={route.name: OriginPolicy(route.origins) for route in config.routes},
+            contexts=contexts,
         )
 
-    def _listener(self, config: Config, listener: Listener) -> ListenerPlan:
+    def _listener(self, material: Material, listener: Listener, before: Plan | None) -> ListenerPlan:
+        config = material.config
         names = None
         if listener.tls:
-            names = build_server_identities(listener, config.tls, config.gateway.state_dir, self.now())
+            known = before.listeners.get(listener.name) if before else None
+            names = build_server_identities(
+                listener,
+                config.tls,
+                config.gateway.state_dir,
+                self.now(),
+                materials=material.tls,
+                # Contexts of another mode answer ALPN in another way.
+                previous=known.names if known and known.listener.mode is listener.mode else None,
+            )
         return ListenerPlan(
             listener, RouteTable.for_listener(config, listener.name), names, TrustedPeers(listener.trusted_proxies)
         )
 
-    def _members(self, upstream: Upstream) -> UpstreamMembers:
-        servers = [resolved for server in upstream.servers for resolved in self._resolved(upstream, server)]
+    def _context(self, material: Material, upstream: Upstream, before: Plan | None) -> Trust:
+        tls, read = upstream.tls, material.upstream_tls[upstream.name]
+        known = before.contexts.get(upstream.name) if before else None
+        if known is not None and (known.options, known.material) == (tls, read):
+            return known
+        if tls is None:
+            raise AssertionError("an upstream without TLS")
+        return Trust(tls, read, UpstreamTlsContext(tls, material=read))
+
+    def _members(self, material: Material, upstream: Upstream, trust: Trust | None) -> UpstreamMembers:
+        servers = [resolved for server in upstream.servers for resolved in _resolved(material, server)]
         return UpstreamMembers(
             upstream,
-            Group(servers, upstream.balance, self.random, name=upstream.name),
-            UpstreamTlsContext(upstream.tls) if upstream.tls is not None else None,
+            Group(servers, upstream.balance, self.random, self.places, name=upstream.name),
+            trust.context if trust is not None else None,
             IdleConnections(self.wheel, upstream.keepalive, upstream.keepalive_timeout),
         )
 
-    def _resolved(self, upstream: Upstream, server: Server) -> Iterator[Server]:
-        """One server for each address of a name, as nginx does it."""
-        address = server.address
-        if server.factory or address.is_unix or _is_ip(address.host):
-            yield server
-            return
-        try:
-            found = self.resolve(address.host, address.port)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise BuildError(f"[upstream {upstream.name}] {address}: the name cannot be resolved: {why}") from None
-        for host in found:
-            yield replace(server, address=Address(host, address.port), name=address.host)
+
+def adopt(before: Plan, staged: Plan) -> Plan:
+    """Make ``staged`` the plan: what goes on of ``before`` keeps its objects, and with them its counts and pools."""
+    listeners = {}
+    for name, listener in staged.listeners.items():
+        kept = before.listeners.get(name)
+        if kept is not None:
+            kept.listener, kept.routes = listener.listener, listener.routes
+            kept.names, kept.trusted = listener.names, listener.trusted
+        listeners[name] = kept or listener
+    upstreams = {}
+    for name, members in staged.upstreams.items():
+        known = before.upstreams.get(name)
+        if known is not None:
+            _change(known, members)
+        upstreams[name] = known or members
+    for name, members in before.upstreams.items():
+        if name not in staged.upstreams:
+            members.idle.close()
+    return replace(staged, listeners=listeners, upstreams=upstreams)
 
 
-def _responders(routes: tuple[Route, ...]) -> Iterator[tuple[str, Responder]]:
+def _change(known: UpstreamMembers, staged: UpstreamMembers) -> None:
+    """Take the options of ``staged`` over into members whose states and idle connections go on."""
+    options = staged.options
+    if known.tls is not staged.tls:
+        known.idle.close()
+    known.idle.reconfigure(options.keepalive, options.keepalive_timeout)
+    gone = {str(state.server) for state in known.group.states}
+    known.group.reconfigure([state.server for state in staged.group.states], options.balance)
+    for server in gone - {str(state.server) for state in known.group.states}:
+        known.idle.forget(server)
+    known.options, known.tls = options, staged.tls
+
+
+def _resolved(material: Material, server: Server) -> Iterator[Server]:
+    """One server for each address of a name, as nginx does it."""
+    address = server.address
+    if server.factory or address.is_unix or is_ip(address.host):
+        yield server
+        return
+    for host in material.resolved[str(address)]:
+        yield replace(server, address=Address(host, address.port), name=address.host)
+
+
+def _responders(routes: tuple[Route, ...], before: Plan | None) -> Iterator[tuple[str, Responder]]:
+    """What answers by itself; one whose route has the same target keeps what it has learnt of its files."""
+    targets = {route.name: route.target for route in before.config.routes} if before else {}
     for route in routes:
         target = route.target
-        if isinstance(target, StaticTarget):
+        if before is not None and targets.get(route.name) == target and route.name in before.responders:
+            yield route.name, before.responders[route.name]
+        elif isinstance(target, StaticTarget):
             yield route.name, StaticSite(target.root, target.index, target.max_age)
         elif isinstance(target, RedirectTarget):
             yield route.name, Redirect(target)
@@ -107,11 +160,3 @@ def system_resolver(host: str, port: int) -> list[str]:
     """The addresses of a name in the system's order, each once.  Blocks; raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,12 +1,11 @@
-"""A gateway in one process: bind, serve, stop."""
+"""What carries traffic in one process: it serves a plan, changes to another one, drains and stops."""
 
 from __future__ import annotations
 
 import os
-import resource
 import socket
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -14,45 +13,74 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from wsgate.balance.places import Places
 from wsgate.causes import Cause
-from wsgate.config.model import Config, Mode
-from wsgate.connection import Connection
-from wsgate.control.build import Builder, system_resolver
+from wsgate.config.model import Address, Config, Listener
+from wsgate.control.build import Builder, adopt
+from wsgate.control.doors import Doors, binds
+from wsgate.control.draining import Draining
 from wsgate.control.in_process import InProcessServers
-from wsgate.downstream.listening import Listening, bind
+from wsgate.control.limits import connections_that_fit
+from wsgate.control.material import Material
+from wsgate.control.scopes import Scope, Selection
+from wsgate.control.standing import Standing
 from wsgate.observe.access_log import format_json, format_text
 from wsgate.observe.log_file import LogFile
 from wsgate.observe.record import AccessRecord
-from wsgate.runtime import ListenerPlan, Runtime
+from wsgate.open_connections import OpenConnections
+from wsgate.registry import Live
+from wsgate.runtime import Plan, Runtime
 from wsgate.transport.hub import hub_for
 from wsgate.transport.openssl import Buffers
 from wsgate.transport.pipes import PipePool
-from wsgate.transport.sockets import port_of
 from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.attempt import Dialer
 
 _log = Logger("wsgate")
 
-#: Descriptors kept for logs, listening sockets, pipes and the interpreter.
-RESERVE = 128
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """A plan that is ready and waits for the word."""
+
+    material: Material
+    plan: Plan
+    sockets: Mapping[str, socket.socket]
 
 
 class Gateway:
-    """Everything that runs for one configuration.  ``reactor`` is a Twisted reactor with reader and timer methods."""
+    """Everything that runs in one process.  ``reactor`` is a Twisted reactor with reader and timer methods.
 
-    def __init__(self, config: Config, reactor: Any, wall: Callable[[], float]) -> None:
-        self._config = config
+    ``places`` and ``clients`` count for all workers, by default for this process alone.  ``before`` is a plan whose TLS
+    contexts are used again: that of the parent, from which this process was forked.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        reactor: Any,
+        wall: Callable[[], float],
+        *,
+        places: Places | None = None,
+        clients: Places | None = None,
+        before: Plan | None = None,
+        number: int = 1,
+    ) -> None:
+        self.material = material
+        self.number = number
         self._reactor = reactor
         self._wall = wall
-        self._bound: list[tuple[ListenerPlan, socket.socket]] = []
-        self._listening: list[Listening] = []
+        self._random = Random()
+        self._staged: _Staged | None = None
+        self._drainings: list[Draining] = []
         self._access_log: LogFile | None = None
         self._stopping: Deferred[None] | None = None
+        self._retired = False
         hub = self._hub = hub_for(reactor)
         wheel = TimerWheel(reactor)
         buffers = Buffers(hub.buffer)
         self._in_process = InProcessServers(reactor)
-        builder = Builder(wheel, lambda: datetime.fromtimestamp(wall(), UTC), system_resolver, Random())
+        self._builder = Builder(wheel, lambda: datetime.fromtimestamp(wall(), UTC), self._random, places)
         self.runtime = Runtime(
             reactor=reactor,
             hub=hub,
@@ -60,85 +88,49 @@ class Gateway:
             pipes=PipePool(),
             buffers=buffers,
             dialer=Dialer(hub, wheel, buffers, self._in_process.connect),
-            plan=builder.plan(config),
+            plan=self._builder.plan(material, before),
             log=self._record,
             wall=wall,
             random=os.urandom,
-            max_connections=config.gateway.max_connections or _connections_that_fit(),
+            max_connections=connections_that_fit(),
+            counts=OpenConnections(places, clients),
         )
+        self._doors = Doors(self.runtime)
+        self._standing = Standing(self.runtime, self._random)
+
+    @property
+    def config(self) -> Config:
+        return self.runtime.plan.config
 
     # Start
 
-    def bind(self) -> None:
-        """Load in-process servers and listen, without accepting yet.  Raises WsgateError; nothing stays bound then."""
-        for upstream in self._config.upstreams.values():
+    def load(self, config: Config) -> None:
+        """Load the servers that live in this process.  Raises FactoryError."""
+        for upstream in config.upstreams.values():
             for server in upstream.servers:
                 if server.factory:
                     self._in_process.load(server.factory)
-        try:
-            for place in self.runtime.plan.listeners.values():
-                listener = place.listener
-                for address in listener.bind:
-                    self._bound.append((place, bind(address, listener.backlog, listener.unix_mode)))
-        except Exception:
-            self._unbind()
-            raise
 
-    def _unbind(self) -> None:
-        for _, sock in self._bound:
-            sock.close()
-        self._bound.clear()
-
-    def start(self) -> None:
-        """Accept connections."""
-        options = self._config.gateway
-        if options.access_log != "off":
-            self._access_log = LogFile(options.access_log, self._reactor, lambda text: _log.warn("{text}", text=text))
-        for place, sock in self._bound:
-            self._listen(place, sock)
-        self._bound = []
-        for line in self.addresses():
-            _log.info("{line}", line=line)
-
-    def _listen(self, place: ListenerPlan, sock: socket.socket) -> None:
-        runtime, port = self.runtime, port_of(sock.getsockname())
-
-        def accepted(connected: socket.socket, peer: object) -> None:
-            Connection(runtime, place, connected, peer, port).begin()
-
-        listening = Listening(runtime.hub, runtime.wheel, sock, accepted)
-        self._listening.append(listening)
-        listening.start()
+    def start(self, sockets: Mapping[str, socket.socket]) -> None:
+        """Accept connections on ``sockets``, by the keys of ``binds``; they belong to the gateway from now on."""
+        self.load(self.config)
+        self._open_log()
+        self._standing.apply(self.material.drained)
+        self._doors.change(binds(self.config), sockets, self.material.drained)
 
     def ports(self) -> dict[str, list[int]]:
         """The TCP ports that each listener is bound to; for those who asked for port 0."""
-        found: dict[str, list[int]] = {}
-        for listening, place in zip(self._listening, self._places(), strict=True):
-            found.setdefault(place.listener.name, []).append(port_of(listening.sock.getsockname()))
-        return found
-
-    def _places(self) -> list[ListenerPlan]:
-        return [place for place in self.runtime.plan.listeners.values() for _ in place.listener.bind]
-
-    def addresses(self) -> list[str]:
-        """What can be opened, in words: one line for each bound socket."""
-        lines = []
-        for listening, place in zip(self._listening, self._places(), strict=True):
-            listener, name = place.listener, listening.sock.getsockname()
-            if isinstance(name, tuple):
-                host = "localhost" if name[0] in {"0.0.0.0", "::", "127.0.0.1", "::1"} else name[0]
-                where = f"{host}:{name[1]}"
-            else:
-                where = f"unix:{name}"
-            scheme = {Mode.TCP: "tcp", Mode.HTTP: "http"}[listener.mode] + ("s" if listener.tls else "")
-            slash = "/" if listener.mode is Mode.HTTP else ""
-            lines.append(f"listener {listener.name}: {scheme}://{where}{slash}")
-        return lines
+        return self._doors.ports()
 
     # Log
 
+    def _open_log(self) -> None:
+        path = self.config.gateway.access_log
+        if path != "off":
+            self._access_log = LogFile(path, self._reactor, lambda text: _log.warn("{text}", text=text))
+
     def _record(self, record: AccessRecord) -> None:
-        log, options = self._access_log, self._config.gateway
+        log, options = self._access_log, self.config.gateway
         if log is not None:
             formatted = format_json if options.access_format == "json" else format_text
             log.write(formatted(record, options.log_query))
@@ -148,34 +140,138 @@ class Gateway:
         if self._access_log is not None:
             self._access_log.reopen()
 
+    # Reload: in two steps, so that all workers change or none
+
+    def prepare(self, material: Material, sockets: Mapping[str, socket.socket]) -> None:
+        """Build the plan of ``material`` beside the one that is served; ``sockets`` are those that are new.
+
+        Raises WsgateError or ValueError, and then nothing has happened.
+        """
+        self.drop()
+        self.load(material.config)
+        if material.config.gateway.access_log not in {"off", self.config.gateway.access_log}:
+            LogFile(material.config.gateway.access_log, self._reactor, lambda text: None).close()
+        self._staged = _Staged(material, self._builder.plan(material, self.runtime.plan), sockets)
+
+    def drop(self) -> None:
+        """Forget what was prepared."""
+        staged, self._staged = self._staged, None
+        if staged is not None:
+            for sock in staged.sockets.values():
+                sock.close()
+
+    def commit(self) -> None:
+        """Serve what was prepared; cannot fail.  What is not in it any more is drained, if the policy is so."""
+        staged, self._staged = self._staged, None
+        if staged is None:
+            return
+        before = self.config
+        removed = self._standing.removed(self.runtime.plan, staged.plan)
+        self.material = staged.material
+        self.runtime.plan = adopt(self.runtime.plan, staged.plan)
+        if before.gateway.access_log != self.config.gateway.access_log:
+            if self._access_log is not None:
+                self._access_log.close()
+                self._access_log = None
+            self._open_log()
+        self._standing.apply(staged.material.drained)
+        if not self._retired and self._stopping is None:
+            self._doors.change(binds(self.config), staged.sockets, staged.material.drained)
+        for connection in list(self.runtime.live.connections):
+            connection.dismiss(self.runtime.plan)
+        if removed and self.config.gateway.removed == "drain":
+            self._drain(lambda live: any(scope.covers(live) for scope in removed), Cause.DRAINED)
+
+    # Drain
+
+    def hold(self, scope: Scope) -> None:
+        """Take nothing new for ``scope``."""
+        self.material = replace(self.material, drained=self.material.drained | {scope})
+        self._stand()
+
+    def drain(self, scope: Scope) -> Deferred[int]:
+        """Take nothing new for ``scope`` and end what is there; fires with the number of connections closed."""
+        self.hold(scope)
+        if scope.kind == "listener":
+            for connection in list(self.runtime.live.connections):
+                if connection.listener_name == scope.name:
+                    connection.stop()
+        return self._drain(scope.covers, Cause.DRAINED).finished
+
+    def undrain(self, scope: Scope) -> None:
+        """Take new connections again."""
+        self.material = replace(self.material, drained=self.material.drained - {scope})
+        self._stand()
+
+    def _stand(self) -> None:
+        self._standing.apply(self.material.drained)
+        if not self._retired and self._stopping is None:
+            self._doors.change(binds(self.config), {}, self.material.drained)
+
+    def _drain(self, covers: Callable[[Live], bool], cause: Cause, **bounds: Any) -> Draining:
+        options = self.config.gateway
+        facts = {"spread": options.close_spread, "timeout": options.drain_timeout, **bounds}
+        draining = Draining(
+            self.runtime.live,
+            self.runtime.wheel,
+            self._random,
+            covers,
+            cause=cause,
+            reason=options.drain_reason,
+            **facts,
+        )
+        self._drainings.append(draining)
+        draining.finished.addCallback(self._drained, draining)
+        draining.start()
+        return draining
+
+    def _drained(self, closed: int, draining: Draining) -> int:
+        self._drainings.remove(draining)
+        return closed
+
+    def kick(self, selection: Selection) -> int:
+        """Close the chosen connections at once, WebSockets with 1008; how many there were."""
+        chosen = [live for live in self.runtime.live if selection.chooses(live, f"{self.number}.{live.number}")]
+        for live in chosen:
+            live.close(Cause.KICKED)
+        return len(chosen)
+
     # Stop
 
-    def stop(self) -> Deferred[None]:
+    def retire(self) -> None:
+        """Accept no more; what is open goes on until it ends by itself."""
+        self._retired = True
+        self._doors.close()
+        for connection in list(self.runtime.live.connections):
+            connection.stop()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is connected."""
+        return not self.runtime.live.connections
+
+    def stop(self, *, at_once: bool = False) -> Deferred[None]:
         """Stop accepting, close every connection in an orderly way, and force what is left at the drain time-out."""
         if self._stopping is None:
             self._stopping = Deferred()
-            self._unbind()
-            for listening in self._listening:
-                listening.close()
-            for live in self.runtime.live:
-                live.close(Cause.STOPPING)
-            for connection in list(self.runtime.live.connections):
-                connection.stop()
-            self.runtime.wheel.after(self._config.gateway.drain_timeout, self._force)
-            self._wait()
+            self.drop()
+            self.retire()
+            for draining in self._drainings:
+                draining.stop()
+            draining = self._drain(lambda live: True, Cause.STOPPING, done=lambda: self.idle)
+            draining.finished.addCallback(self._finish)
+            self._last = draining
+            self.runtime.wheel.after(self.config.gateway.drain_timeout, self._force)
+        if at_once:
+            self._force()
         return self._stopping
-
-    def _wait(self) -> None:
-        if self.runtime.live.connections:
-            self.runtime.wheel.after(0.05, self._wait)
-        else:
-            self._finish()
 
     def _force(self) -> None:
         for connection in list(self.runtime.live.connections):
             connection.abort()
+        self._last.hurry()
 
-    def _finish(self) -> None:
+    def _finish(self, _: int) -> None:
         runtime = self.runtime
         for members in runtime.plan.upstreams.values():
             members.idle.close()
@@ -189,10 +285,48 @@ class Gateway:
         if self._stopping is not None:
             self._stopping.callback(None)
 
+    # Facts
 
-def _connections_that_fit() -> int:
-    """How many connections the descriptor limit allows: a relayed one takes two."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return sys.maxsize
-    return max(1, (soft - RESERVE) // 2)
+    def status(self, *, connections: bool = False) -> dict[str, Any]:
+        """What an operator asks: numbers of this process, as JSON has them."""
+        runtime = self.runtime
+        now = runtime.wheel.seconds()
+        facts: dict[str, Any] = {
+            "worker": self.number,
+            "pid": os.getpid(),
+            "connections": len(runtime.live.connections),
+            "relayed": len(runtime.live),
+            "retired": self._retired,
+            "listeners": {name: place.open for name, place in runtime.plan.listeners.items()},
+            "upstreams": {name: self._standing.servers(m, now) for name, m in runtime.plan.upstreams.items()},
+        }
+        if connections:
+            facts["live"] = [
+                {
+                    "id": f"{self.number}.{live.number}",
+                    "client": live.client,
+                    "listener": live.listener,
+                    "route": live.route,
+                    "upstream": live.upstream,
+                    "server": live.server,
+                    "age": round(now - live.since, 1),
+                }
+                for live in runtime.live
+            ]
+        return facts
+
+
+def addresses(config: Config, sockets: Mapping[str, socket.socket]) -> list[str]:
+    """What can be opened, in words: one line for each bound socket."""
+    return [_line(listener, sockets[key].getsockname()) for key, (listener, _) in binds(config).items()]
+
+
+def _line(listener: Listener, name: object) -> str:
+    if isinstance(name, tuple):
+        local = name[0] in {"0.0.0.0", "::", "127.0.0.1", "::1"}
+        where = str(Address("localhost" if local else name[0], name[1]))
+    else:
+        where = f"unix:{name}"
+    http = listener.mode == "http"
+    scheme = ("http" if http else "tcp") + ("s" if listener.tls else "")
+    return f"listener {listener.name}: {scheme}://{where}{'/' if http else ''}"

@@ -209,13 +209,14 @@ class Frames:
 
     # What the gateway asks
 
-    def close(self, cause: Cause) -> None:
+    def close(self, cause: Cause, reason: str = "") -> None:
         row = cause.value
-        self._note(Ending(cause, row.side, row.to_client or None, row.text))
+        reason = reason or row.text
+        self._note(Ending(cause, row.side, row.to_client or None, reason))
         self._set_deadline()
         for side, code in ((self._client, row.to_client), (self._server, row.to_server)):
-            if code and not side.send_close(code, row.text):
-                side.close_at_boundary(code, row.text)
+            if code and not side.send_close(code, reason):
+                side.close_at_boundary(code, reason)
             self._hang_up(side)
 
     def abort(self, cause: Cause) -> None:

@@ -46,10 +46,11 @@ class Relay(Protocol):
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> None:
         """Take the paused legs over; the bytes are what came behind the handshake on each."""
 
-    def close(self, cause: Cause) -> None:
+    def close(self, cause: Cause, reason: str = "") -> None:
         """End it for a reason of the gateway's: with a Close frame at the next frame boundary where frames are known.
 
-        It ends within the relay's closing deadline, by force if need be.
+        It ends within the relay's closing deadline, by force if need be; a tunnel of Layer 4 that only half-closes, to
+        let the server finish, ends by itself.  ``reason`` goes into the Close in place of the text of the cause.
         """
 
     def abort(self, cause: Cause) -> None:

@@ -157,9 +157,19 @@ class Tunnel:
 
     # What the gateway asks
 
-    def close(self, cause: Cause) -> None:
+    def close(self, cause: Cause, reason: str = "") -> None:
+        """A drain tells the server that its input has ended, and what it still answers is carried over.
+
+        Whoever drains has a deadline.  Without half-close there is nothing to tell: both legs are closed.
+        """
         self._note(cause, cause.value.side)
-        self._finish()
+        server = self._server
+        drained = cause in {Cause.STOPPING, Cause.DRAINED}
+        if drained and self._half_close and not server.gone and getattr(server.leg, "half_closes", True):
+            self._client.leg.pauseProducing()
+            server.leg.loseWriteConnection()
+        else:
+            self._finish()
 
     def abort(self, cause: Cause) -> None:
         self._note(cause, cause.value.side)

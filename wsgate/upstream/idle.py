@@ -83,8 +83,17 @@ class IdleConnections:
             if not known:
                 del self._servers[waiting.server]
 
+    def reconfigure(self, most: int, timeout: float) -> None:
+        """Other bounds, for those that are kept from now on."""
+        self._most = most
+        self._timeout = timeout
+
+    def forget(self, server: str) -> None:
+        """Close those of one server."""
+        for waiting in list(self._servers.get(server, ())):
+            self.drop(waiting)
+            waiting.leg.loseConnection()
+
     def close(self) -> None:
-        for known in list(self._servers.values()):
-            for waiting in list(known):
-                self.drop(waiting)
-                waiting.leg.loseConnection()
+        for server in list(self._servers):
+            self.forget(server)

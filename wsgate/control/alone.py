@@ -1,0 +1,85 @@
+"""``workers = 1``: what carries traffic lives in the process that steers it, and the link between them is a call."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
+
+from wsgate.control.gateway import Gateway
+from wsgate.control.material import Material
+from wsgate.control.orders import perform
+
+
+class Workers(Protocol):
+    """Those who carry traffic: one in this process, or several processes that were forked."""
+
+    def build(self, material: Material) -> Material:
+        """Make what can fail before anything is bound; gives the material with what it needs of its own."""
+
+    def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
+        """Accept on duplicates of ``sockets``; fires when all do."""
+
+    def run(self, blocking: Callable[[], Any]) -> Deferred[Any]:
+        """Do something that blocks, such as reading files and resolving names."""
+
+    def prepare(self, material: Material, added: Mapping[str, socket.socket]) -> Deferred[Any]:
+        """Let all get ready for ``material``; fires with it, as the workers have it, or fails where one cannot."""
+
+    def commit(self) -> Deferred[Any]: ...
+
+    def drop(self) -> Deferred[Any]: ...
+
+    def ask(self, order: str, facts: Mapping[str, Any]) -> Deferred[list[Any]]:
+        """The answers of all."""
+
+    def stop(self, *, at_once: bool = False) -> Deferred[Any]:
+        """End all of it; may be asked again, with ``at_once``."""
+
+
+class Alone:
+    """One gateway in this process; it is there from ``build`` on."""
+
+    def __init__(self, reactor: Any, wall: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._wall = wall
+        self._gateway: Gateway | None = None
+
+    @property
+    def gateway(self) -> Gateway:
+        if self._gateway is None:
+            raise AssertionError("nothing was built")
+        return self._gateway
+
+    def build(self, material: Material) -> Material:
+        self._gateway = Gateway(material, self._reactor, self._wall)
+        self._gateway.load(material.config)
+        return material
+
+    def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
+        return maybeDeferred(self.gateway.start, _duplicates(sockets))
+
+    def run(self, blocking: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), blocking)
+
+    def prepare(self, material: Material, added: Mapping[str, socket.socket]) -> Deferred[Any]:
+        return maybeDeferred(self.gateway.prepare, material, _duplicates(added)).addCallback(lambda _: material)
+
+    def commit(self) -> Deferred[Any]:
+        return maybeDeferred(self.gateway.commit)
+
+    def drop(self) -> Deferred[Any]:
+        return maybeDeferred(self.gateway.drop)
+
+    def ask(self, order: str, facts: Mapping[str, Any]) -> Deferred[list[Any]]:
+        return perform(self.gateway, order, facts).addCallback(lambda answer: [answer])
+
+    def stop(self, *, at_once: bool = False) -> Deferred[Any]:
+        return self.gateway.stop(at_once=at_once)
+
+
+def _duplicates(sockets: Mapping[str, socket.socket]) -> dict[str, socket.socket]:
+    return {key: sock.dup() for key, sock in sockets.items()}

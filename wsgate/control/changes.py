@@ -1,0 +1,73 @@
+"""What a reload changes, in words; and what only a new process could change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from wsgate.config.model import Config
+from wsgate.control.material import Material
+
+
+def changes(before: Material, after: Material) -> list[str]:
+    """One line for each section that was added, removed or changed, with its options; empty: nothing is different."""
+    lines = list(_options("[gateway]", before.config.gateway, after.config.gateway))
+    for kind in ("listener", "tls", "route", "upstream", "app"):
+        lines += _sections(kind, _named(before.config, kind), _named(after.config, kind))
+    lines += _bytes("tls", before.tls, after.tls)
+    lines += _bytes("upstream", before.upstream_tls, after.upstream_tls)
+    names = before.resolved.keys() & after.resolved.keys()
+    lines += [
+        f"{name}: now {', '.join(after.resolved[name])}"
+        for name in sorted(names)
+        if before.resolved[name] != after.resolved[name]
+    ]
+    return lines
+
+
+def fixed(before: Config, after: Config) -> list[str]:
+    """What ``after`` asks for and a reload cannot do."""
+    found = []
+    if before.gateway.state_dir != after.gateway.state_dir:
+        found.append("[gateway] state_dir cannot change while the gateway runs: start it anew")
+    if (before.gateway.workers == 1) != (after.gateway.workers == 1):
+        found.append("[gateway] workers cannot change from or to 1 by a reload: wsgate upgrade does it")
+    return [f"{after.source}: {text}" for text in found]
+
+
+def _named(config: Config, kind: str) -> Mapping[str, Any]:
+    sections: Any = {
+        "listener": config.listeners,
+        "tls": config.tls.values(),
+        "route": config.routes,
+        "upstream": config.upstreams.values(),
+        "app": config.apps,
+    }[kind]
+    return {section.name: section for section in sections}
+
+
+def _sections(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in before:
+        if name not in after:
+            yield f"[{kind} {name}] removed"
+    for name, section in after.items():
+        if name not in before:
+            yield f"[{kind} {name}] added"
+        else:
+            yield from _options(f"[{kind} {name}]", before[name], section)
+
+
+def _bytes(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Which files have other bytes than before; never the bytes."""
+    for name in before.keys() & after.keys():
+        one, two = before[name], after[name]
+        other = [field.name for field in fields(one) if getattr(one, field.name) != getattr(two, field.name)]
+        if other:
+            yield f"[{kind} {name}] new bytes: {', '.join(other)}"
+
+
+def _options(where: str, before: Any, after: Any) -> Iterator[str]:
+    names = [field.name for field in fields(before) if getattr(before, field.name) != getattr(after, field.name)]
+    if names:
+        yield f"{where} changed: {', '.join(names)}"

@@ -1,0 +1,77 @@
+"""What is read and checked once, in the parent, before any process builds its plan from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import ip_address
+
+from wsgate.config.model import Config
+from wsgate.control.scopes import Scope
+from wsgate.errors import WsgateError
+from wsgate.tls.material import TlsMaterial, UpstreamMaterial, read_upstream_material
+from wsgate.tls.sections import read_materials
+
+Resolve = Callable[[str, int], list[str]]
+
+
+class BuildError(WsgateError):
+    """A configuration that is right as text, but cannot be put to work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A configuration with what the world said to it: files of keys and certificates read, names resolved.
+
+    ``tls`` is by section, ``upstream_tls`` by upstream, ``resolved`` by ``host:port``.  ``slots`` number the counters
+    of the shared board, ``drained`` is what takes nothing new.
+    """
+
+    config: Config
+    tls: Mapping[str, TlsMaterial]
+    upstream_tls: Mapping[str, UpstreamMaterial]
+    resolved: Mapping[str, tuple[str, ...]]
+    slots: Mapping[str, int] = field(default_factory=dict)
+    drained: frozenset[Scope] = frozenset()
+
+
+def read_material(config: Config, resolve: Resolve, now: datetime) -> Material:
+    """Read files and resolve names; blocks.  ``now`` is aware of its time zone.
+
+    A self-signed certificate is made here where there is none.  Raises BuildError or CertificateError.
+    """
+    return Material(config, *read_files(config, now), dict(_resolved(config, resolve)))
+
+
+def read_files(config: Config, now: datetime) -> tuple[dict[str, TlsMaterial], dict[str, UpstreamMaterial]]:
+    """What the files of certificates and keys hold, for listeners and for upstreams.  Raises CertificateError."""
+    upstreams = {upstream.name: upstream.tls for upstream in config.upstreams.values()}
+    return (
+        read_materials(config.listeners, config.tls, config.gateway.state_dir, now),
+        {name: read_upstream_material(tls) for name, tls in upstreams.items() if tls is not None},
+    )
+
+
+def _resolved(config: Config, resolve: Resolve) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """One entry for each name among the servers, as nginx does it at its start."""
+    for upstream in config.upstreams.values():
+        for server in upstream.servers:
+            address = server.address
+            if server.factory or address.is_unix or is_ip(address.host):
+                continue
+            try:
+                found = resolve(address.host, address.port)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise BuildError(f"[upstream {upstream.name}] {address}: the name cannot be resolved: {why}") from None
+            yield str(address), tuple(found)
+
+
+def is_ip(host: str) -> bool:
+    """Whether ``host`` is an address and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""The listening sockets of a gateway: bound once, kept through reloads, handed to workers and to the next version."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from wsgate.control.doors import Binds
+from wsgate.downstream.listening import BindError, bind
+from wsgate.transport.sockets import tune
+
+#: The first descriptor that systemd passes, sd_listen_fds(3).
+FIRST = 3
+
+
+class Sockets:
+    """Bound sockets by the keys of ``binds``.  ``inherited`` are sockets that somebody else has bound for us."""
+
+    def __init__(self, inherited: Iterable[socket.socket] = ()) -> None:
+        self.bound: dict[str, socket.socket] = {}
+        self._inherited = list(inherited)
+
+    def bind_missing(self, wanted: Binds) -> dict[str, socket.socket]:
+        """Bind what ``wanted`` has and we have not.  Raises BindError, and then nothing has happened."""
+        added: dict[str, socket.socket] = {}
+        try:
+            for key, (listener, address) in wanted.items():
+                if key not in self.bound:
+                    found = self._take(key)
+                    added[key] = found or bind(address, listener.backlog, listener.unix_mode)
+        except BindError:
+            for sock in added.values():
+                sock.close()
+            raise
+        return added
+
+    def _take(self, key: str) -> socket.socket | None:
+        """An inherited socket that is bound to what ``key`` says."""
+        for sock in self._inherited:
+            if _name(sock) == key.partition("#")[0]:
+                self._inherited.remove(sock)
+                sock.setblocking(False)
+                tune(sock)
+                return sock
+        return None
+
+    def keep(self, added: Mapping[str, socket.socket], wanted: Binds) -> None:
+        """Make ``added`` ours, and close what is not wanted any more."""
+        self.bound.update(added)
+        for key in [key for key in self.bound if key not in wanted]:
+            self.bound.pop(key).close()
+
+    def spare(self) -> list[str]:
+        """Inherited sockets that no listener wants: they are closed, and told of."""
+        names = [_name(sock) for sock in self._inherited]
+        for sock in self._inherited:
+            sock.close()
+        self._inherited.clear()
+        return names
+
+    def refuse(self, wanted: Binds, listener: str) -> None:
+        """Let the kernel refuse connections to a listener, for all processes that share its sockets.
+
+        On Linux a shutdown takes a TCP socket out of the listening state; it stays bound, and ``listen`` puts it back.
+        Unix sockets know no such way back: who connects to one waits in its queue.
+        """
+        for key, (owner, address) in wanted.items():
+            if owner.name == listener and not address.is_unix:
+                with suppress(OSError):
+                    self.bound[key].shutdown(socket.SHUT_RD)
+
+    def listen(self, wanted: Binds, listener: str) -> None:
+        """Let connections to a listener in again."""
+        for key, (owner, _) in wanted.items():
+            if owner.name == listener:
+                self.bound[key].listen(owner.backlog)
+
+    def close(self) -> None:
+        self.keep({}, {})
+
+
+def _name(sock: socket.socket) -> str:
+    """What a socket is bound to, as a configuration says it."""
+    name = sock.getsockname()
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return f"unix:{os.fsdecode(name)}"
+
+
+def from_descriptors(descriptors: Iterable[int]) -> list[socket.socket]:
+    """The listening sockets among inherited descriptors; they are not passed on to programs that we start."""
+    found = []
+    for descriptor in descriptors:
+        sock = socket.socket(fileno=descriptor)
+        sock.set_inheritable(False)
+        found.append(sock)
+    return found
+
+
+def activated(environment: Mapping[str, str], pid: int) -> list[int]:
+    """The descriptors that systemd passed to this process, sd_listen_fds(3)."""
+    if environment.get("LISTEN_PID") != str(pid):
+        return []
+    count = environment.get("LISTEN_FDS", "0")
+    return list(range(FIRST, FIRST + int(count))) if count.isdigit() else []

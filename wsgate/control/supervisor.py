@@ -1,0 +1,279 @@
+"""What commands: reads the configuration, holds the sockets, lets workers change together, drains and stops them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsgate.config.load import load_config
+from wsgate.config.model import Config
+from wsgate.control.alone import Workers
+from wsgate.control.build import system_resolver
+from wsgate.control.changes import changes, fixed
+from wsgate.control.demo_apps import DemoApps
+from wsgate.control.doors import binds
+from wsgate.control.gateway import addresses
+from wsgate.control.limits import check_descriptors
+from wsgate.control.material import Material, read_files, read_material
+from wsgate.control.scopes import Scope, ScopeError
+from wsgate.control.sockets import Sockets
+from wsgate.errors import WsgateError
+
+_log = Logger("wsgate")
+
+#: Errors of a configuration that cannot be put to work; anything else is a fault of ours.
+REFUSED = (WsgateError, ValueError, OSError)
+
+
+class ReloadError(WsgateError):
+    """The running configuration goes on."""
+
+
+class Supervisor:
+    """One gateway with all its processes.  ``reactor`` and ``wall`` (seconds since the epoch) are those of Gateway.
+
+    ``told`` is called with ``reloading``, ``ready``, ``stopping`` and ``stopped``, as a service manager wants to know.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        wall: Callable[[], float],
+        workers: Workers,
+        *,
+        processes: int = 1,
+        sockets: Sockets | None = None,
+    ) -> None:
+        self.config = config
+        self.ready = False
+        self.stopping: Deferred[None] | None = None
+        self.generation = 1
+        self.failed_reloads = 0
+        self.sockets = Sockets() if sockets is None else sockets
+        self.workers = workers
+        self._processes = processes
+        self._reactor = reactor
+        self._wall = wall
+        self.told: Callable[[str], None] = lambda event: None
+        self._apps = DemoApps(reactor)
+        self._material: Material | None = None
+        self._reloading = False
+        self._asked: list[Deferred[dict[str, Any]]] = []
+        self._delay: Any = None
+        self._since = reactor.seconds()
+
+    @property
+    def material(self) -> Material:
+        if self._material is None:
+            raise AssertionError("nothing was built")
+        return self._material
+
+    # Start
+
+    def bind(self) -> None:
+        """Build and bind, with the rights that the process still has.  Raises WsgateError; nothing stays bound then."""
+        check_descriptors(self.config, self._processes)
+        self._material = self.workers.build(self._read(self.config))
+        self.sockets.keep(self.sockets.bind_missing(binds(self.config)), binds(self.config))
+
+    def _read(self, config: Config) -> Material:
+        return read_material(config, system_resolver, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._wall(), UTC)
+
+    def start(self) -> Deferred[None]:
+        """Serve; fires when all workers accept."""
+        self._apps.start(self.config.apps)
+        for name in self.sockets.spare():
+            _log.warn("the inherited socket {name} belongs to no listener: closed", name=name)
+        return self.workers.start(self.sockets.bound).addCallback(self._started)
+
+    def _started(self, _: object) -> None:
+        self.ready = self.stopping is None
+        for line in addresses(self.config, self.sockets.bound):
+            _log.info("{line}", line=line)
+        self.told("ready")
+
+    # Reload
+
+    def reload(self) -> Deferred[dict[str, Any]]:
+        """Read the configuration again; fires with what changed, or with what is wrong and nothing changed.
+
+        Who asks while one is under way gets the one after it, together with all others who do.
+        """
+        asked: Deferred[dict[str, Any]] = Deferred()
+        self._asked.append(asked)
+        if not self._reloading:
+            self._reloading = True
+            self._reactor.callLater(0, self._reload)
+        return asked
+
+    def _reload(self) -> None:
+        asked, self._asked = self._asked, []
+        self.told("reloading")
+        done = maybeDeferred(self.workers.run, self._read_again)
+        done.addCallback(self._prepare)
+        done.addErrback(self._not_reloaded)
+        done.addCallback(self._tell, asked)
+
+    def _read_again(self) -> Material:
+        config = load_config(Path(self.config.source))
+        wrong = fixed(self.config, config)
+        if wrong:
+            raise ReloadError("\n".join(wrong))
+        check_descriptors(config, self._processes)
+        return self._read(config)
+
+    def _prepare(self, read: Material) -> Deferred[dict[str, Any]]:
+        if self.stopping is not None:
+            raise ReloadError("the gateway stops")
+        wanted = binds(read.config)
+        material = replace(read, drained=self.material.drained)
+        added = self.sockets.bind_missing(wanted)
+        done: Deferred[Any] = maybeDeferred(self.workers.prepare, material, added)
+        done.addErrback(self._drop, added)
+        return done.addCallback(self._commit, added)
+
+    def _drop(self, failure: Failure, added: Mapping[str, socket.socket]) -> Deferred[Failure]:
+        for sock in added.values():
+            sock.close()
+        return self.workers.drop().addCallback(lambda _: failure)
+
+    def _commit(self, material: Material, added: Mapping[str, socket.socket]) -> Deferred[dict[str, Any]]:
+        told = changes(self.material, material)
+        self._material, self.config = material, material.config
+        self.sockets.keep(added, binds(self.config))
+        self.generation += 1
+        self._apps.change(self.config.apps)
+        return self.workers.commit().addCallback(
+            lambda _: {"ok": True, "changed": told, "generation": self.generation, "warnings": self.config.warnings}
+        )
+
+    def _not_reloaded(self, failure: Failure) -> dict[str, Any]:
+        self.failed_reloads += 1
+        if not failure.check(*REFUSED):
+            _log.failure("a reload failed", failure)
+        return {"ok": False, "error": failure.getErrorMessage() or str(failure.type)}
+
+    def _tell(self, report: dict[str, Any], asked: list[Deferred[dict[str, Any]]]) -> None:
+        if report["ok"]:
+            _log.info("reloaded: {changed}", changed="; ".join(report["changed"]) or "nothing is different")
+        else:
+            _log.warn("not reloaded, everything goes on as it was: {error}", error=report["error"])
+        self.told("ready")
+        for one in asked:
+            one.callback(report)
+        if self._asked:
+            self._reload()
+        else:
+            self._reloading = False
+
+    def seen(self) -> object:
+        """What a watch compares: times and sizes of the INI, and the bytes of keys and certificates."""
+        try:
+            stat = Path(self.config.source).stat()
+            return stat.st_mtime_ns, stat.st_size, read_files(self.config, self._now())
+        except (OSError, WsgateError):
+            return None
+
+    # Drain
+
+    def drain(self, scope: Scope) -> Deferred[int]:
+        """Take nothing new for ``scope`` and end what is there; fires with how many were closed when all are gone."""
+        self._check(scope)
+        self._material = replace(self.material, drained=self.material.drained | {scope})
+        done = self.workers.ask("hold", _facts(scope))
+        done.addCallback(lambda _: self._refuse(scope))
+        done.addCallback(lambda _: self.workers.ask("drain", _facts(scope)))
+        return done.addCallback(sum)
+
+    def _refuse(self, scope: Scope) -> None:
+        """All workers have taken who was in the queue: the kernel refuses the next ones."""
+        for listener in self._listeners(scope):
+            self.sockets.refuse(binds(self.config), listener)
+
+    def undrain(self, scope: Scope) -> Deferred[None]:
+        """Take new connections for ``scope`` again."""
+        if scope not in self.material.drained:
+            raise ScopeError(f"{scope} is not drained")
+        self._material = replace(self.material, drained=self.material.drained - {scope})
+        for listener in self._listeners(scope):
+            if not self.material.drained & {Scope("gateway"), Scope("listener", listener)}:
+                self.sockets.listen(binds(self.config), listener)
+        return self.workers.ask("undrain", _facts(scope)).addCallback(lambda _: None)
+
+    def _listeners(self, scope: Scope) -> list[str]:
+        names = [listener.name for listener in self.config.listeners]
+        return names if scope.kind == "gateway" else [name for name in names if scope == Scope("listener", name)]
+
+    def _check(self, scope: Scope) -> None:
+        names = {
+            "listener": [listener.name for listener in self.config.listeners],
+            "route": [route.name for route in self.config.routes],
+            "upstream": list(self.config.upstreams),
+            "server": list(self.config.upstreams),
+        }.get(scope.kind)
+        if names is not None and scope.name not in names:
+            kind = "upstream" if scope.kind == "server" else scope.kind
+            raise ScopeError(f"there is no [{kind} {scope.name}]; known: {', '.join(names)}")
+
+    # Stop
+
+    def stop(self, *, at_once: bool = False) -> Deferred[None]:
+        """Not ready any more; after ``drain_delay`` accept nothing, and end everything by ``drain_timeout``."""
+        if self.stopping is None:
+            self.stopping = Deferred()
+            self.ready = False
+            self.told("stopping")
+            delay = 0.0 if at_once else self.config.gateway.drain_delay
+            self._delay = self._reactor.callLater(delay, self._stop)
+        if at_once and self._delay is not None:
+            self._delay.cancel()
+            self._stop()
+        if at_once:
+            self.workers.stop(at_once=True)
+        return self.stopping
+
+    def _stop(self) -> None:
+        self._delay = None
+        stopped = maybeDeferred(self.workers.stop)
+        self.sockets.close()
+        stopped.addCallback(lambda _: self._apps.stop())
+        stopped.addErrback(lambda failure: _log.failure("the gateway did not stop well", failure))
+        stopped.addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        if self.stopping is not None:
+            self.stopping.callback(None)
+        self.told("stopped")
+
+    # Facts
+
+    def status(self, *, connections: bool = False) -> Deferred[dict[str, Any]]:
+        """Numbers of the gateway and of each worker, as JSON has them."""
+        facts: dict[str, Any] = {
+            "ok": True,
+            "ready": self.ready,
+            "source": self.config.source,
+            "generation": self.generation,
+            "failed_reloads": self.failed_reloads,
+            "uptime": round(self._reactor.seconds() - self._since, 1),
+            "drained": sorted(map(str, self.material.drained)),
+            "listening": addresses(self.config, self.sockets.bound) if self.sockets.bound else [],
+        }
+        asked = self.workers.ask("status", {"connections": connections}) if self._material else succeed([])
+        return asked.addCallback(lambda found: {**facts, "workers": found})
+
+
+def _facts(scope: Scope) -> dict[str, str]:
+    return {"kind": scope.kind, "name": scope.name, "server": scope.server}
