@@ -311,38 +311,39 @@ def test_a_peer_that_does_not_read_pauses_the_producer_until_it_does(room: Room)
     assert pair.leg.queued == 0
 
 
-def test_a_paused_leg_delivers_nothing_and_goes_on_where_it_was(room: Room) -> None:
-    """Records that OpenSSL holds already come after the pause without another event of the socket."""
+def test_records_of_one_read_are_delivered_together(room: Room) -> None:
     pair = room.serving().shake()
     pieces: list[bytes] = []
-
-    def one(data: memoryview) -> None:
-        pieces.append(bytes(data))
-        pair.leg.pauseProducing()
-
-    pair.listening.on_data = one
+    pair.listening.on_data = lambda data: pieces.append(bytes(data))
     for number in range(3):
         pair.peer.write(b"message %d" % number)
     pair.peer_sends()
     pair.until(lambda: pieces)
+    assert pieces == [b"message 0message 1message 2"]
+
+
+def test_a_paused_leg_delivers_nothing_and_goes_on_where_it_was(room: Room) -> None:
+    """The end that OpenSSL holds already comes after the pause without another event of the socket."""
+    pair = room.serving().shake()
+    pair.listening.on_data = lambda _data: pair.leg.pauseProducing()
+    pair.peer.write(b"one")
+    pair.peer_closes()
+    pair.until(lambda: pair.listening.data)
     pair.exchange()
-    assert pieces == [b"message 0"]
     assert pair.leg.paused
+    assert (bytes(pair.listening.data), pair.listening.read_ended) == (b"one", 0)
     pair.leg.resumeProducing()
     pair.turn()
-    assert pieces == [b"message 0", b"message 1"]
-    pair.listening.on_data = lambda data: pieces.append(bytes(data))
-    pair.leg.resumeProducing()
-    pair.turn()
-    assert pieces == [b"message 0", b"message 1", b"message 2"]
+    assert (bytes(pair.listening.data), pair.listening.read_ended) == (b"one", 1)
 
 
 @pytest.mark.parametrize("close", [TlsLeg.loseConnection, TlsLeg.abortConnection])
 def test_nothing_is_delivered_after_the_protocol_closed_the_leg(room: Room, close: Callable[[TlsLeg], None]) -> None:
     pair = room.serving().shake()
     pair.listening.on_data = lambda _data: close(pair.leg)
-    pair.peer.write(b"one")
-    pair.peer.write(b"two")
+    pair.peer_says(b"one")
+    pair.until(lambda: pair.listening.data)
+    pair.peer_says(b"two")
     pair.until(lambda: pair.listening.lost)
     assert pair.listening.data == b"one"
     assert len(pair.listening.lost) == 1

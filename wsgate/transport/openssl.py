@@ -23,7 +23,14 @@ RECORD = 16 * 1024
 PIECE = 4 * RECORD
 _ROOM = 5 * (RECORD + 256)
 
+#: Plaintext delivered in one go: all records of one read of the socket, so that what follows is done once for them.
+PLAIN = 4 * RECORD
+
+#: Small views are copied into bytes: cffi takes those as they are, and makes an object for a view.
+_SMALL = 4096
+
 _WANT_READ: int = _lib.SSL_ERROR_WANT_READ
+_NOWHERE = _ffi.NULL
 
 
 class Buffers:
@@ -37,7 +44,7 @@ class Buffers:
         # Of the bytearray itself: a view of the memoryview crashes CPython when both are garbage of one cycle, since
         # the collector empties the memoryview before cffi gives it back.
         self.cipher_in: Any = _ffi.from_buffer(received.obj)
-        self.plain: Any = _ffi.new("char[]", RECORD)
+        self.plain: Any = _ffi.new("char[]", PLAIN)
         self.plain_view = memoryview(_ffi.buffer(self.plain))
         self.cipher_out: Any = _ffi.new("char[]", _ROOM)
         self.cipher_view = memoryview(_ffi.buffer(self.cipher_out))
@@ -46,7 +53,7 @@ class Buffers:
 class Engine:
     """A pyOpenSSL connection between two memory BIOs."""
 
-    __slots__ = ("_buffers", "_from", "_into", "_ssl", "connection")
+    __slots__ = ("_buffers", "_failed", "_from", "_into", "_ssl", "connection", "more")
 
     def __init__(self, connection: SSL.Connection, buffers: Buffers) -> None:
         self.connection = connection
@@ -54,6 +61,9 @@ class Engine:
         self._ssl: Any = connection._ssl
         self._into: Any = connection._into_ssl
         self._from: Any = connection._from_ssl
+        self._failed: SSL.Error | None = None
+        #: After ``read``: whether another one may find something now.
+        self.more = False
 
     def feed(self, data: bytes) -> None:
         """Take ciphertext that was received elsewhere."""
@@ -72,18 +82,41 @@ class Engine:
         return True
 
     def read(self) -> memoryview | None:
-        """The next plaintext, at most one record; None when there is no more now.
+        """The plaintext of the next records, at most PLAIN bytes; None when there is no more now.
 
         The view is valid until the next read on any leg of this hub.  Raises ``SSL.ZeroReturnError`` for close_notify
-        and another ``SSL.Error`` for everything that is wrong.
+        and another ``SSL.Error`` for everything that is wrong, behind the plaintext that came before it.
         """
-        got = _lib.SSL_read(self._ssl, self._buffers.plain, RECORD)
-        if got > 0:
-            return self._buffers.plain_view[:got]
-        if _lib.SSL_get_error(self._ssl, got) != _WANT_READ:
+        if self._failed is not None:
+            raise self._failed
+        ssl, plain, into = self._ssl, self._buffers.plain, self._into
+        filled, self.more = 0, False
+        while True:
+            got = _lib.SSL_read(ssl, plain + filled if filled else plain, RECORD)
+            if got <= 0:
+                self._read_failed(got, filled)
+                break
+            filled += got
+            # An attempt that finds nothing costs as much as one that finds a record; this look a tenth of it.
+            if not _lib.BIO_get_mem_data(into, _NOWHERE):
+                break
+            if filled > PLAIN - RECORD:
+                self.more = True
+                break
+        return self._buffers.plain_view[:filled] if filled else None
+
+    def _read_failed(self, got: int, filled: int) -> None:
+        """Nothing more to read now, or never: then the error is raised, once what came before it was delivered."""
+        if _lib.SSL_get_error(self._ssl, got) == _WANT_READ:
+            return
+        try:
             # Raises, and empties OpenSSL's error queue, which the next connection would trip over.
             self.connection._raise_ssl_error(self._ssl, got)
-        return None
+        except SSL.Error as error:
+            if not filled:
+                raise
+            self._failed = error
+            self.more = True
 
     def write(self, data: bytes | memoryview) -> int:
         """Encrypt up to PIECE bytes into ``outgoing``; the length of the ciphertext.
@@ -91,10 +124,11 @@ class Engine:
         Each record leaves its BIO before the next is made: a memory BIO never gives memory back.
         """
         size = len(data)
-        if size <= RECORD and isinstance(data, bytes):
-            plain: Any = data
+        plain: Any
+        if size <= _SMALL:
+            plain = bytes(data)
         else:
-            plain = _ffi.from_buffer(data)
+            plain = data if size <= RECORD and isinstance(data, bytes) else _ffi.from_buffer(data)
         done = filled = 0
         while done < size:
             count = _lib.SSL_write(self._ssl, plain + done if done else plain, min(size - done, RECORD))

@@ -128,6 +128,8 @@ class TlsLeg(TcpLeg):
                 self._barren = 0
                 self.received += len(plain)
                 self.protocol.dataReceived(plain)
+                if not engine.more:
+                    break
         except SSL.ZeroReturnError:
             self._close_notified()
         except SSL.Error:

@@ -7,9 +7,9 @@ bytes themselves stay with the caller, who hands them on unchanged.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
+from struct import Struct, unpack
 from typing import Final
 
 from wsgate.errors import WsgateError
@@ -31,6 +31,10 @@ _SUPPORTED_VERSIONS: Final = 43
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _MAX_HOST: Final = 253
+# Placeholders that mean nothing: 0x0A0A, 0x1A1A and so on (RFC 8701 section 2).
+_GREASE: Final = frozenset(0x1010 * high + 0x0A0A for high in range(16))
+# Every connection under TLS passes here: one call for the two numbers before each extension.
+_KIND_AND_LENGTH: Final = Struct(">HH")
 
 
 class HelloError(WsgateError):
@@ -186,13 +190,18 @@ def _parse(body: bytes) -> ClientHello:
 
 def _extensions(block: bytes) -> dict[int, bytes]:
     """Return the extensions by type; raises HelloError where one is there twice (RFC 8446 section 4.2)."""
-    cursor = _Cursor(block, "extensions")
     found: dict[int, bytes] = {}
-    while cursor:
-        kind = cursor.number(2)
+    at, size = 0, len(block)
+    while at < size:
+        if at + 4 > size:
+            raise HelloError("extensions cut short")
+        kind, length = _KIND_AND_LENGTH.unpack_from(block, at)
         if kind in found:
             raise HelloError(f"extension {kind} twice")
-        found[kind] = cursor.vector(2, 0, 65535)
+        start, at = at + 4, at + 4 + length
+        if at > size:
+            raise HelloError("extensions cut short")
+        found[kind] = block[start:at]
     return found
 
 
@@ -208,6 +217,8 @@ def _server_name(value: bytes) -> str | None:
     if not _HOST.fullmatch(name) or len(name.rstrip(b".")) > _MAX_HOST:
         raise HelloError("server_name is not a host name")
     host = name.rstrip(b".").lower().decode("ascii")
+    if not host[-1].isdigit():
+        return host
     try:
         IPv4Address(host)
     except AddressValueError:
@@ -223,7 +234,7 @@ def _protocols(value: bytes) -> tuple[bytes, ...]:
     names = []
     while cursor:
         names.append(cursor.vector(1, 1, 255))
-    return tuple(name for name in names if not (len(name) == 2 and _is_grease(int.from_bytes(name, "big"))))
+    return tuple(name for name in names if not (len(name) == 2 and int.from_bytes(name, "big") in _GREASE))
 
 
 def _numbers(value: bytes, width: int, what: str) -> tuple[int, ...]:
@@ -233,10 +244,5 @@ def _numbers(value: bytes, width: int, what: str) -> tuple[int, ...]:
     outer.end()
     if len(listed) % 2:
         raise HelloError(f"{what} of an odd length")
-    pairs: Iterable[tuple[int, int]] = zip(listed[::2], listed[1::2], strict=True)
-    return tuple(number for high, low in pairs if not _is_grease(number := high << 8 | low))
-
-
-def _is_grease(number: int) -> bool:
-    """Whether a 16-bit number is a placeholder that means nothing: 0x0A0A, 0x1A1A and so on (RFC 8701 section 2)."""
-    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+    numbers: tuple[int, ...] = unpack(f">{len(listed) // 2}H", listed)
+    return numbers if _GREASE.isdisjoint(numbers) else tuple(number for number in numbers if number not in _GREASE)
