@@ -1,1 +1,1 @@
-"""The tests of wsgate: they mirror the package, with doubles, end-to-end tests and the rules of the repository beside it."""
+"""The tests of wsgate: they mirror the package; beside them doubles, end-to-end tests and the repository's rules."""

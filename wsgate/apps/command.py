@@ -21,7 +21,7 @@ from wsgate.apps.service import app_service
 from wsgate.config.model import Address, App
 
 
-@click.command("app")
+@click.command("app", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("kind", type=click.Choice(sorted(KINDS)))
 @click.option("--port", type=click.IntRange(0, 65535), default=2222, show_default=True, help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
