@@ -25,7 +25,7 @@ from wsgate.wire.fields import Fields
 
 #: For those who speak HTTP to a TLS port; nginx answers so too.
 _SPEAK_TLS = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\n"
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 34\r\n"
     b"Connection: close\r\n\r\nbad request: this port speaks TLS\n"
 )
 _TLS_1_3 = 0x0304

@@ -35,7 +35,7 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site
     directory = tmp_path_factory.mktemp("site")
     write_files(directory / "files")
     authority = CertificateAuthority(directory / "ca")
-    certificate = authority.issue("localhost")
+    certificate, other = authority.issue("localhost"), authority.issue("other.example")
     paths = str(certificate.chain_path), str(certificate.key_path)
     with ExitStack() as stack:
         backends = {
@@ -51,6 +51,8 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site
                 files=directory / "files",
                 chain=paths[0],
                 key=paths[1],
+                other_chain=other.chain_path,
+                other_key=other.key_path,
                 ca=authority.ca_path,
                 closed=free_port(),
                 app=backends["app"].address,
@@ -58,7 +60,7 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site
                 verified=backends["verified"].address,
             )
         )
-        site = Site(gateway, authority.ca_path)
+        site = Site(gateway, authority.ca_path, directory / "files")
         yield site, backends
         site.check_claims()
 

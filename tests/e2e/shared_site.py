@@ -23,7 +23,7 @@ bind = 127.0.0.1:{web}
 
 [listener secure]
 bind = 127.0.0.1:{secure}
-tls = site
+tls = site, other
 
 [listener hasty]
 bind = 127.0.0.1:{hasty}
@@ -42,6 +42,10 @@ keepalive_requests = 3
 [tls site]
 certificate = {chain}
 key = {key}
+
+[tls other]
+certificate = {other_chain}
+key = {other_key}
 
 [route files]
 path = /
@@ -109,6 +113,11 @@ websocket = off
 path = /verified/
 upstream = verified
 
+[route patient]
+path = /patient/
+upstream = patient
+max_body = off
+
 [route mute]
 path = /mute/
 upstream = mute
@@ -137,6 +146,10 @@ keepalive = 0
 tls = on
 tls_ca = {ca}
 tls_server_name = localhost
+
+[upstream patient]
+servers = {app} max_fails=0
+keepalive = 0
 
 [upstream mute]
 servers = {mute} max_fails=0
@@ -249,8 +262,9 @@ class Backend(ScriptedServer):
 class Site:
     """The gateway, with what tests ask of it.  Connections are closed when the test ends."""
 
-    def __init__(self, gateway: Gateway, ca_path: Path) -> None:
+    def __init__(self, gateway: Gateway, ca_path: Path, files: Path) -> None:
         self.gateway = gateway
+        self.files = files
         self.ca_path = ca_path
         self._wires: list[Wire] = []
         self._claimed: dict[int, int] = {}

@@ -93,8 +93,8 @@ class ServerEnd:
         self._chunked = framing.ending is BodyEnding.CHUNKED
         self._request_sent = framing.ending is BodyEnding.NONE
         self.leg.protocol = self
-        self._arm()
         self.leg.write(head)
+        self._arm()
         self.leg.resumeProducing()
 
     def body(self, data: Data) -> None:
