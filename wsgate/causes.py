@@ -75,6 +75,7 @@ class Cause(Enum):
     NOT_IMPLEMENTED = Answer("not_implemented", _C, 501, 0, 0, _DEBUG, "not implemented")
     VERSION = Answer("version", _C, 505, 0, 0, _DEBUG, "HTTP version not supported")
     TLS_FAILED = Answer("tls_failed", _C, 0, 0, 0, _DEBUG, "TLS handshake failed")
+    PROXY_HEADER = Answer("proxy_header", _C, 0, 0, 0, _INFO, "no right PROXY header")
     TLS_TIMEOUT = Answer("tls_timeout", _C, 0, 0, 0, _DEBUG, "TLS handshake took too long")
     IDLE = Answer("idle", _G, 408, 1001, 1001, _DEBUG, "idle for too long")
     # Servers that do not answer as they should.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from wsgate.config.model import Network
@@ -44,6 +45,12 @@ class TrustedPeers:
         if isinstance(address, IPv6Address):
             address = address.ipv4_mapped or address
         return any(address in network for network in self._networks)
+
+
+@lru_cache(maxsize=64)
+def peers_of(networks: tuple[Network, ...]) -> TrustedPeers:
+    """The trusted peers of a tuple of networks; the same object for the same networks."""
+    return TrustedPeers(networks)
 
 
 def _unmapped(network: Network) -> Network:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from wsgate.transport.hub import READ, Hub
+from wsgate.downstream.read_ahead import ReadAhead
+from wsgate.transport.hub import Hub
 from wsgate.wire.client_hello import ClientHello, ClientHelloReader, HelloError, NotTls
 
 
-class HelloReading:
+class HelloReading(ReadAhead):
     """Reads from ``sock`` until its ClientHello is whole, then calls ``found(hello, bytes_read)``.
 
     ``failed(why, bytes_read)`` is called when something else comes, or the peer leaves.  The socket has then left the
-    hub and still belongs to the caller.
+    hub and still belongs to the caller.  ``initial`` are bytes that were read before, behind a PROXY header.
     """
 
-    __slots__ = ("_failed", "_found", "_hub", "_read", "_reader", "_sock")
+    __slots__ = ("_failed", "_found", "_read", "_reader")
 
     def __init__(
         self,
@@ -28,30 +29,15 @@ class HelloReading:
         sock: socket.socket,
         found: Callable[[ClientHello, bytes], None],
         failed: Callable[[str, bytes], None],
+        initial: bytes = b"",
     ) -> None:
-        self._hub = hub
-        self._sock = sock
         self._found = found
         self._failed = failed
         self._reader = ClientHelloReader()
         self._read = b""
-        hub.watch(sock.fileno(), self, READ)
+        super().__init__(hub, sock, initial)
 
-    def stop(self) -> None:
-        """Leave the hub without a word."""
-        self._hub.forget(self._sock.fileno())
-
-    def ready(self, events: int) -> None:
-        try:
-            count = self._sock.recv_into(self._hub.buffer)
-        except BlockingIOError:
-            return
-        except OSError:
-            count = 0
-        if not count:
-            self._fail("the client left before its TLS hello")
-            return
-        data = bytes(self._hub.buffer[:count])
+    def _take(self, data: bytes) -> None:
         self._read += data
         try:
             hello = self._reader.feed(data)
@@ -64,8 +50,8 @@ class HelloReading:
             self.stop()
             self._found(hello, self._read)
 
-    def broken(self) -> None:
-        self._fail("a fault of the gateway")
+    def _left(self) -> None:
+        self._fail("the client left before its TLS hello")
 
     def _fail(self, why: str) -> None:
         self.stop()
