@@ -5,16 +5,19 @@ from __future__ import annotations
 import socket
 from email.utils import formatdate
 
+from wsgate.admission.trusted import peers_of
 from wsgate.causes import Cause
 from wsgate.config.model import Mode
-from wsgate.downstream.hello import HelloReading
+from wsgate.downstream.hello import NOT_TLS, HelloReading
 from wsgate.downstream.http_end import HttpEnd
+from wsgate.downstream.proxy_header import HeaderReading
 from wsgate.exchange import Exchange
 from wsgate.observe.record import AccessRecord, Kind
 from wsgate.open_connections import Counted
 from wsgate.runtime import ListenerPlan, Plan, Runtime
 from wsgate.tls.policies import server_connection
-from wsgate.tls.server_names import UNRECOGNIZED_NAME, ServerIdentity
+from wsgate.tls.server_names import UNRECOGNIZED_NAME, ServerIdentity, ServerNames
+from wsgate.tls.sessions import TlsFacts, tls_facts
 from wsgate.transport.sockets import host_of, port_of
 from wsgate.transport.tcp import TcpLeg
 from wsgate.transport.tls import TlsLeg
@@ -22,6 +25,7 @@ from wsgate.transport.wheel import Timer
 from wsgate.tunnelling import Tunnelling
 from wsgate.wire.client_hello import ClientHello
 from wsgate.wire.fields import Fields
+from wsgate.wire.proxy_protocol import ProxyHeader
 
 #: For those who speak HTTP to a TLS port; nginx answers so too.
 _SPEAK_TLS = (
@@ -29,30 +33,40 @@ _SPEAK_TLS = (
     b"Connection: close\r\n\r\nbad request: this port speaks TLS\n"
 )
 _TLS_1_3 = 0x0304
+_NO_TLS = TlsFacts()
 
 
 class Connection:
     """One accepted connection.
 
     ``client`` is the address of whoever connected, ``port`` the one connected to, ``identity`` the TLS section that was
-    served, ``leg`` what is spoken on once the first bytes are read.
+    served out of ``names``, ``tls`` what was agreed on, ``leg`` what is spoken on once the first bytes are read.  Where
+    the connection itself is routed, ``upstream`` takes it, by the route ``route`` if its hello chose one.  ``told`` is
+    what a trusted proxy says of the client; then ``client`` and ``port`` are those of the connection to that proxy.
     """
 
     __slots__ = (
         "_counted",
+        "_header",
         "_hello",
         "_http",
+        "_shaking",
         "_sock",
         "_timer",
         "client",
         "client_port",
         "identity",
         "leg",
+        "names",
         "place",
         "port",
+        "route",
         "runtime",
         "since",
         "sni",
+        "tls",
+        "told",
+        "upstream",
     )
 
     def __init__(self, runtime: Runtime, place: ListenerPlan, sock: socket.socket, peer: object, port: int) -> None:
@@ -62,49 +76,121 @@ class Connection:
         self.client_port = port_of(peer)
         self.port = port
         self.since = runtime.wheel.seconds()
+        self.names: ServerNames | None = None
         self.identity: ServerIdentity | None = None
+        self.tls = _NO_TLS
         self.sni = ""
+        self.route = ""
+        self.upstream = place.listener.upstream
+        self._shaking = False
         self.leg: TcpLeg | None = None
         self._counted: Counted = ()
         self._sock: socket.socket | None = sock
+        self.told: ProxyHeader | None = None
+        self._header: HeaderReading | None = None
         self._hello: HelloReading | None = None
         self._http: HttpEnd | None = None
         self._timer: Timer | None = None
 
     @property
     def secure(self) -> bool:
-        return self.identity is not None
+        return self.identity is not None or self.told is not None and self.told.tls is not None
 
     # The way of a connection, in order
 
     def begin(self) -> None:
-        """Count it, and read ahead what TLS needs; a connection above a limit is closed."""
+        """Count it, and read ahead what a proxy says and what TLS needs; a connection above a limit is closed."""
         runtime, place = self.runtime, self.place
         runtime.live.connections.add(self)
         place.open += 1
-        self._counted, refusal = runtime.counts.enter(runtime.plan.config.gateway, place.listener, self.client)
+        is_told = place.listener.proxy_protocol
+        refusal = self._count("unix" if is_told else self.client)
         if refusal or len(runtime.live.connections) > runtime.max_connections:
             self._give_up(Cause.FULL, refusal or "no descriptors for more")
-        elif place.names is not None:
+        elif is_told:
+            self._read_header()
+        else:
+            self._read_hello(b"")
+
+    def _count(self, client: str) -> str:
+        """Take the places of the connection; the words say which limit is in the way."""
+        runtime = self.runtime
+        self._counted, refusal = runtime.counts.enter(runtime.plan.config.gateway, self.place.listener, client)
+        return refusal
+
+    def _read_header(self) -> None:
+        """What a proxy says of the client; whoever may open a unix socket is trusted, as its permissions say."""
+        listener = self.place.listener
+        if self.client != "unix" and not peers_of(listener.proxy_trusted).trusts(self.client):
+            self._give_up(Cause.PROXY_HEADER, "from a peer that is no trusted proxy")
+            return
+        self._timer = self.runtime.wheel.after(listener.proxy_timeout, self._too_late)
+        self._header = HeaderReading(self.runtime.hub, self._socket(), self._header_found, self._header_failed)
+
+    def _header_found(self, header: ProxyHeader, rest: bytes) -> None:
+        self._header = None
+        self._cancel_timer()
+        self.told = header
+        if header.source is not None and header.destination is not None:
+            self.client, self.client_port = header.source
+            self.port = header.destination[1]
+        self.sni = header.authority
+        self.runtime.counts.leave(self._counted)
+        if refusal := self._count(self.client):
+            self._give_up(Cause.FULL, refusal)
+        else:
+            self._read_hello(rest)
+
+    def _read_hello(self, read: bytes) -> None:
+        """What TLS needs, on a listener that has it or routes by it; ``read`` came behind a PROXY header."""
+        runtime, place = self.runtime, self.place
+        if place.names is not None or place.sni:
             self._timer = runtime.wheel.after(place.listener.tls_timeout, self._too_late)
-            self._hello = HelloReading(runtime.hub, self._socket(), self._hello_found, self._hello_failed)
+            self._hello = HelloReading(runtime.hub, self._socket(), self._hello_found, self._hello_failed, read)
+        elif read and place.listener.mode is Mode.TCP:
+            self._pass_on(read)
         else:
             leg = TcpLeg(runtime.hub, self._socket())
             self._sock = None
             self._speak(leg)
-            leg.start()
+            leg.start(read)
 
     def _hello_found(self, hello: ClientHello, read: bytes) -> None:
+        """A route may choose by the hello; without one the listener ends TLS if it can, or passes it on."""
         self._hello = None
-        names = self.place.names
-        if names is None:
-            raise AssertionError("a ClientHello on a listener without TLS")
         self.sni = hello.server_name or ""
+        place = self.place
+        route = place.sni.choose(hello.server_name, hello.alpn)
+        if route is not None:
+            self.route, self.upstream = route.name, route.upstream
+        if place.listener.mode is Mode.TCP and not self.upstream:
+            self._answer_and_give_up(UNRECOGNIZED_NAME, f"no route for {self.sni or 'a hello without a name'}")
+        elif place.names is None or route is not None and not route.terminate:
+            self._pass_on(read)
+        else:
+            self._end_tls(place.names, hello, read)
+
+    def _pass_on(self, read: bytes) -> None:
+        """Tunnel the connection as it is, behind the bytes that were read ahead."""
+        self._cancel_timer()
+        self.leg = leg = TcpLeg(self.runtime.hub, self._socket())
+        self._sock = None
+        leg.received += len(read)
+        Tunnelling(self, leg, read).start()
+        leg.start()
+
+    def _end_tls(self, names: ServerNames, hello: ClientHello, read: bytes) -> None:
         identity = names.choose(hello.server_name, hello.signature_algorithms)
         if identity is None:
             self._answer_and_give_up(UNRECOGNIZED_NAME, f"no certificate for {self.sni}")
             return
-        self.identity = identity
+        limit = self.place.listener.max_handshakes
+        if limit and self.place.handshakes >= limit:
+            self._give_up(Cause.FULL, "too many TLS handshakes under way")
+            return
+        self.place.handshakes += 1
+        self._shaking = True
+        self.names, self.identity = names, identity
         connection = server_connection(identity.context, tls13=_TLS_1_3 in hello.versions)
         leg = TlsLeg(
             self.runtime.hub,
@@ -120,15 +206,25 @@ class Connection:
 
     def _secured(self) -> None:
         self._cancel_timer()
-        if self.leg is not None:
-            self._speak(self.leg)
+        leg, identity = self.leg, self.identity
+        if not isinstance(leg, TlsLeg) or identity is None:
+            raise AssertionError("a handshake without TLS")
+        try:
+            self.tls = tls_facts(leg.connection, asked=identity.asks_clients)
+        except ValueError as error:
+            leg.abortConnection()
+            self._end(Cause.TLS_FAILED, str(error))
+            return
+        self._speak(leg)
 
     def _speak(self, leg: TcpLeg) -> None:
         self.leg = leg
         if self.place.listener.mode is Mode.TCP:
             Tunnelling(self, leg).start()
         else:
-            self._http = HttpEnd(leg, self.place.listener, self.runtime.wheel, self._exchange, self.gone)
+            hsts = self.identity.hsts if self.identity is not None else b""
+            always = [(b"Strict-Transport-Security", hsts)] if hsts else []
+            self._http = HttpEnd(leg, self.place.listener, self.runtime.wheel, self._exchange, self.gone, always)
             self._http.start()
 
     def _exchange(self) -> Exchange:
@@ -148,8 +244,8 @@ class Connection:
         """The gateway stops: a connection that waits for a request is closed; one that is busy finishes first."""
         if self._http is not None:
             self._http.stop()
-        elif self.leg is None or self._timer is not None:
-            self._too_late()
+        elif self._timer is not None:
+            self._give_up_unfinished()
 
     @property
     def listener_name(self) -> str:
@@ -163,15 +259,21 @@ class Connection:
 
     def abort(self) -> None:
         """Close it at once."""
-        if self.leg is not None:
+        if self._timer is not None:
+            self._give_up_unfinished()
+        elif self.leg is not None:
             self.leg.abortConnection()
-        else:
-            self._too_late()
 
     # Ends before a protocol is spoken
 
+    def _header_failed(self, why: str) -> None:
+        self._header = None
+        self._give_up(Cause.PROXY_HEADER, why)
+
     def _hello_failed(self, why: str, read: bytes) -> None:
         self._hello = None
+        if why == NOT_TLS and self._goes_without_tls(read):
+            return
         speaks_http = self.place.listener.mode is Mode.HTTP and read[:8].split(b" ")[0].isalpha()
         self._answer_and_give_up(_SPEAK_TLS if speaks_http else b"", why)
 
@@ -188,14 +290,34 @@ class Connection:
         self._end(Cause.TLS_FAILED, why)
 
     def _too_late(self) -> None:
-        self._timer = None
-        if self._hello is not None:
-            self._hello.stop()
+        hello = self._hello
+        if hello is not None and not hello.read and self.place.sni.without_tls is not None:
+            hello.stop()
             self._hello = None
+            self._goes_without_tls(b"")
+        else:
+            self._give_up_unfinished()
+
+    def _give_up_unfinished(self) -> None:
+        header, hello, self._header, self._hello = self._header, self._hello, None, None
+        if header is not None:
+            header.stop()
+            self._give_up(Cause.PROXY_HEADER, "no PROXY header in time")
+        elif hello is not None:
+            hello.stop()
             self._give_up(Cause.TLS_TIMEOUT, "no TLS hello")
         elif self.leg is not None:
             self.leg.abortConnection()
             self._end(Cause.TLS_TIMEOUT, "the TLS handshake was not finished")
+
+    def _goes_without_tls(self, read: bytes) -> bool:
+        """Whether a route takes those who speak no TLS, or wait for the server to speak first; it does so then."""
+        route = self.place.sni.without_tls
+        if route is None:
+            return False
+        self.route, self.upstream = route.name, route.upstream
+        self._pass_on(read)
+        return True
 
     def _give_up(self, cause: Cause, detail: str) -> None:
         sock, self._sock = self._sock, None
@@ -218,6 +340,9 @@ class Connection:
         return self._sock
 
     def _cancel_timer(self) -> None:
+        if self._shaking:
+            self._shaking = False
+            self.place.handshakes -= 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -242,8 +367,5 @@ class Connection:
             client_port=self.client_port or None,
             tls_name=self.sni,
         )
-        leg = self.leg
-        if isinstance(leg, TlsLeg):
-            record.tls_version = leg.connection.get_protocol_version_name()
-            record.tls_cipher = leg.connection.get_cipher_name() or ""
+        record.tls_version, record.tls_cipher, record.tls_resumed, _ = self.tls
         return record

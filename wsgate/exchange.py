@@ -87,7 +87,8 @@ class Exchange:
             self.refuse_with(error.cause, str(error))
 
     def _read_target(self, head: RequestHead) -> Target:
-        names, identity = self.connection.place.names, self.connection.identity
+        # Those of the handshake: a reload since then does not make its certificate wrong.
+        names, identity = self.connection.names, self.connection.identity
         if names is not None and identity is not None and head.host and not names.serves(identity, head.host):
             raise HeadError(Cause.MISDIRECTED, f"{head.host} is not a name of the certificate that was served")
         return parse_target(head.target)
@@ -115,12 +116,20 @@ class Exchange:
         if route.methods and head.method.decode("ascii") not in route.methods:
             self.give(error_answer(Cause.METHOD, route.methods), Cause.METHOD)
             return
+        if not self._shows_certificate(route):
+            self.give(error_answer(Cause.FORBIDDEN), Cause.FORBIDDEN, "no client certificate that the route lets through")
+            return
         target = route.target
         if isinstance(target, ProxyTarget):
             self._proxy(match, target, head)
         else:
             answer = self._own_answer(match, head)
             self.give(answer, _CAUSES.get(answer.status, Cause.DONE))
+
+    def _shows_certificate(self, route: Route) -> bool:
+        """Whether the client has shown, in the handshake, a certificate that the route asks for."""
+        certificate = self.connection.tls.certificate
+        return not route.client_certs or certificate is not None and not certificate.facts.isdisjoint(route.client_certs)
 
     def _own_answer(self, match: Match, head: RequestHead) -> Answer:
         """What a route answers without asking a server."""

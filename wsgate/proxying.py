@@ -14,7 +14,7 @@ from wsgate.upstream.dialing import Dialling
 from wsgate.upstream.http_end import ServerEnd
 from wsgate.upstream.members import UpstreamMembers
 from wsgate.wire.fields import Fields, encode_request, end_to_end
-from wsgate.wire.forwarding import forwarded_fields
+from wsgate.wire.forwarding import certificate_fields, forwarded_fields
 from wsgate.wire.framing import Ending
 from wsgate.wire.heads import ResponseHead
 from wsgate.wire.paths import rewrite_path, strip_prefix
@@ -45,7 +45,7 @@ def request_target(exchange: Exchange, match: Match) -> bytes:
 def request_fields(exchange: Exchange) -> Fields:
     """The client's end-to-end fields, Host kept, and who asked."""
     connection, head = exchange.connection, exchange.head
-    return forwarded_fields(
+    fields = forwarded_fields(
         connection.client if connection.client != "unix" else "",
         connection.secure,
         head.authority,
@@ -53,6 +53,8 @@ def request_fields(exchange: Exchange) -> Fields:
         end_to_end(head.fields),
         connection.place.trusted.trusts(connection.client),
     )
+    shown = connection.tls.certificate
+    return [*fields, *certificate_fields(shown.subject, shown.names, shown.sha256)] if shown is not None else fields
 
 
 class Proxying:
@@ -191,7 +193,7 @@ class Proxying:
             leg = end.leg
             leg.unregisterProducer()
             if reusable:
-                self._members.idle.keep(str(state.server), leg)
+                self._members.keep(state, leg)
         self._exchange.end.feed_from(None)
         self._release()
         self._exchange.over(Cause.DONE, trailers=trailers)

@@ -16,6 +16,7 @@ from wsgate.config.model import Config, Listener, UpstreamTls
 from wsgate.observe.record import AccessRecord
 from wsgate.open_connections import OpenConnections
 from wsgate.registry import Registry
+from wsgate.routing.sni import NO_SNI, SniTable
 from wsgate.routing.table import RouteTable
 from wsgate.targets.fixed import Redirect, Respond
 from wsgate.targets.static import StaticSite
@@ -35,13 +36,15 @@ Responder = StaticSite | Redirect | Respond
 
 @dataclass(slots=True)
 class ListenerPlan:
-    """One listener, ready to serve; ``open`` counts its connections."""
+    """One listener, ready to serve; ``open`` counts its connections, ``handshakes`` those of TLS under way."""
 
     listener: Listener
     routes: RouteTable
     names: ServerNames | None
     trusted: TrustedPeers
+    sni: SniTable = NO_SNI
     open: int = 0
+    handshakes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 class Tunnelling:
     """Dials a server for ``leg``, which waits meanwhile, and hands both legs to a tunnel."""
 
-    __slots__ = ("_connect_time", "_connection", "_dialling", "_leg", "_live", "_state", "_tunnel")
+    __slots__ = ("_connect_time", "_connection", "_dialling", "_leg", "_live", "_read", "_state", "_tunnel")
 
-    def __init__(self, connection: Connection, leg: TcpLeg) -> None:
+    def __init__(self, connection: Connection, leg: TcpLeg, read: bytes = b"") -> None:
+        """``read`` came from the client ahead of the leg, and goes to the server first."""
         self._connection = connection
         self._leg = leg
+        self._read = read
         self._tunnel: Tunnel | None = None
         self._live: Live | None = None
         self._state: ServerState | None = None
         self._connect_time: float | None = None
         runtime = connection.runtime
-        members = runtime.plan.upstreams[connection.place.listener.upstream]
+        members = runtime.plan.upstreams[connection.upstream]
         self._dialling = Dialling(runtime.dialer, members, self, wanted_by_connection(connection, members))
 
     def start(self) -> None:
@@ -75,14 +77,15 @@ class Tunnelling:
         )
         self._live = runtime.live.enter(
             listener=listener.name,
-            route="",
-            upstream=listener.upstream,
+            route=self._connection.route,
+            upstream=self._connection.upstream,
             server=str(state.server),
             client=self._connection.client,
             since=self._connection.since,
             relay=self._tunnel,
         )
-        self._tunnel.start()
+        self._tunnel.start(self._read)
+        self._read = b""
 
     def dial_failed(self, cause: Cause, detail: str) -> None:
         self._leg.protocol = NOBODY
@@ -95,7 +98,7 @@ class Tunnelling:
             connection.runtime.live.leave(self._live)
         record = connection.record(Kind.TCP)
         traffic = self._tunnel.traffic() if self._tunnel is not None else Traffic()
-        record.upstream = connection.place.listener.upstream
+        record.route, record.upstream = connection.route, connection.upstream
         if self._dialling.state is not None:
             record.server = str(self._dialling.state.server)
         record.tries = self._dialling.tries

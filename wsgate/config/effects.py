@@ -47,7 +47,14 @@ NEEDS = (
     Need("listener", _HTTP, "mode = http", ("mode",), lambda x: x.mode is Mode.HTTP),
     Need("listener", ("tls_timeout",), "tls = NAME", ("tls",), lambda x: bool(x.tls)),
     Need("listener", ("unix_mode",), "a unix: address in bind", ("bind",), lambda x: any(a.is_unix for a in x.bind)),
-    Need("listener", ("unknown_names",), "tls = NAME", ("tls",), lambda x: bool(x.tls)),
+    Need("listener", ("unknown_names", "max_handshakes"), "tls = NAME", ("tls",), lambda x: bool(x.tls)),
+    Need(
+        "listener",
+        ("proxy_trusted", "proxy_timeout"),
+        "proxy_protocol = on",
+        ("proxy_protocol",),
+        lambda x: x.proxy_protocol,
+    ),
     Need("tls", ("key",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
     Need("tls", ("ocsp",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
     Need(
@@ -112,6 +119,13 @@ NEEDS = (
         "messages_per_second or bytes_per_second",
         ("messages_per_second", "bytes_per_second"),
         lambda x: x.limits.messages_per_second > 0 or x.limits.bytes_per_second > 0,
+    ),
+    Need(
+        "upstream",
+        ("keepalive", "keepalive_timeout"),
+        "proxy_protocol = off (a connection with a PROXY header belongs to one client)",
+        ("proxy_protocol",),
+        lambda x: x.proxy_protocol == "off",
     ),
     Need("upstream", _UPSTREAM_TLS, "tls = on", ("tls",), lambda x: x.tls is not None),
     Need(

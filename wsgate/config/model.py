@@ -136,6 +136,10 @@ class Listener:
     trusted_proxies: tuple[Network, ...]
     unix_mode: int
     unknown_names: str = "default"  # or "refuse"
+    max_handshakes: int = 2000  # 0: no limit
+    proxy_protocol: bool = False
+    proxy_trusted: tuple[Network, ...] = ()
+    proxy_timeout: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +306,7 @@ class Upstream:
     retry_budget: float = 0.2  # retries as a share of first attempts
     eject: EjectionRules | None = None
     queue: Queue = Queue()
+    proxy_protocol: str = "off"  # or "v1" or "v2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,21 @@ _LISTENER = (
         "default",
         "Clients that ask by TLS for a name of no tls section: they get the first one, or an alert.",
     ),
+    ("max_handshakes", k.COUNT, "2000", "TLS handshakes under way; further clients are turned away. 0: no limit."),
+    (
+        "proxy_protocol",
+        k.SWITCH,
+        "off",
+        "Every connection begins with a PROXY header, v1 or v2, of a proxy in front that tells who the client is.",
+    ),
+    (
+        "proxy_trusted",
+        k.NETWORKS,
+        "",
+        "With proxy_protocol: the proxies; others are turned away. Whoever may open a unix socket is one of them.",
+        "10.0.0.0/8",
+    ),
+    ("proxy_timeout", k.DURATION, "5s", "With proxy_protocol: time for the header."),
 )
 
 _TLS = (
@@ -280,6 +295,12 @@ _UPSTREAM = (
         "off",
         "Leave a server out for a while whose WebSockets end badly within seconds.",
         "5 early=5s base=30s longest=5m share=50%",
+    ),
+    (
+        "proxy_protocol",
+        k.PROXY_VERSION,
+        "off",
+        "Tell the servers who the client is by a PROXY header; each connection then belongs to one request.",
     ),
     ("queue", k.QUEUE, "off", "Who may wait when every server has its max_conns; more get 503.", "100 timeout=5s"),
     ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),

@@ -16,12 +16,24 @@ from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
 from wsgate.balance.group import Group
 from wsgate.balance.places import Places
-from wsgate.config.model import Address, Listener, RedirectTarget, RespondTarget, Route, Server, StaticTarget, Upstream
+from wsgate.config.model import (
+    Address,
+    Listener,
+    ProxyTarget,
+    RedirectTarget,
+    RespondTarget,
+    Route,
+    Server,
+    StaticTarget,
+    Upstream,
+)
 from wsgate.control.material import Material, is_ip
+from wsgate.routing.sni import SniTable
 from wsgate.routing.table import RouteTable
 from wsgate.runtime import ListenerPlan, Plan, Responder, Trust
 from wsgate.targets.fixed import Redirect, Respond
 from wsgate.targets.static import StaticSite
+from wsgate.tls.policies import HTTP_1
 from wsgate.tls.sections import build_server_identities
 from wsgate.tls.towards_servers import UpstreamTlsContext
 from wsgate.transport.wheel import TimerWheel
@@ -75,7 +87,11 @@ class Builder:
                 previous=known.names if known and known.listener.mode is listener.mode else None,
             )
         return ListenerPlan(
-            listener, RouteTable.for_listener(config, listener.name), names, TrustedPeers(listener.trusted_proxies)
+            listener,
+            RouteTable.for_listener(config, listener.name),
+            names,
+            TrustedPeers(listener.trusted_proxies),
+            SniTable(config.sni_routes, listener.name),
         )
 
     def _context(self, material: Material, upstream: Upstream, before: Plan | None) -> Trust:
@@ -85,7 +101,10 @@ class Builder:
             return known
         if tls is None:
             raise AssertionError("an upstream without TLS")
-        return Trust(tls, read, UpstreamTlsContext(tls, material=read))
+        # A tcp listener's clients speak what they like; only requests are known to be HTTP/1.
+        asked = {route.target.upstream for route in material.config.routes if isinstance(route.target, ProxyTarget)}
+        alpn = HTTP_1 if upstream.name in asked else ()
+        return Trust(tls, read, UpstreamTlsContext(tls, material=read, alpn=alpn))
 
     def _members(self, material: Material, upstream: Upstream, trust: Trust | None) -> UpstreamMembers:
         servers = [resolved for server in upstream.servers for resolved in _resolved(material, server)]
@@ -104,7 +123,7 @@ def adopt(before: Plan, staged: Plan) -> Plan:
         kept = before.listeners.get(name)
         if kept is not None:
             kept.listener, kept.routes = listener.listener, listener.routes
-            kept.names, kept.trusted = listener.names, listener.trusted
+            kept.names, kept.trusted, kept.sni = listener.names, listener.trusted, listener.sni
         listeners[name] = kept or listener
     upstreams = {}
     for name, members in staged.upstreams.items():

@@ -40,7 +40,7 @@ def _named(config: Config, kind: str) -> Mapping[str, Any]:
     sections: Any = {
         "listener": config.listeners,
         "tls": config.tls.values(),
-        "route": config.routes,
+        "route": (*config.routes, *config.sni_routes),
         "upstream": config.upstreams.values(),
         "app": config.apps,
     }[kind]
@@ -54,6 +54,8 @@ def _sections(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) ->
     for name, section in after.items():
         if name not in before:
             yield f"[{kind} {name}] added"
+        elif type(section) is not type(before[name]):
+            yield f"[{kind} {name}] changed"
         else:
             yield from _options(f"[{kind} {name}]", before[name], section)
 

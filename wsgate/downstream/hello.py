@@ -14,6 +14,10 @@ from wsgate.transport.hub import Hub
 from wsgate.wire.client_hello import ClientHello, ClientHelloReader, HelloError, NotTls
 
 
+#: Why a connection is no TLS: the one failure that may have another way to go.
+NOT_TLS = "not TLS"
+
+
 class HelloReading(ReadAhead):
     """Reads from ``sock`` until its ClientHello is whole, then calls ``found(hello, bytes_read)``.
 
@@ -37,6 +41,11 @@ class HelloReading(ReadAhead):
         self._read = b""
         super().__init__(hub, sock, initial)
 
+    @property
+    def read(self) -> bytes:
+        """What has come so far."""
+        return self._read
+
     def _take(self, data: bytes) -> None:
         self._read += data
         try:
@@ -45,7 +54,7 @@ class HelloReading(ReadAhead):
             self._fail(str(error))
             return
         if isinstance(hello, NotTls):
-            self._fail("not TLS")
+            self._fail(NOT_TLS)
         elif hello is not None:
             self.stop()
             self._found(hello, self._read)

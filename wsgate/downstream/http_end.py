@@ -66,6 +66,7 @@ class HttpEnd:
     """HTTP/1 on a client's leg.  ``gone()`` is called once, when the leg is gone and was not released to a relay."""
 
     __slots__ = (
+        "_always",
         "_begun_in",
         "_begun_out",
         "_body",
@@ -91,10 +92,17 @@ class HttpEnd:
     )
 
     def __init__(
-        self, leg: Leg, limits: Listener, wheel: TimerWheel, make: Callable[[], Serving], gone: Callable[[], None]
+        self,
+        leg: Leg,
+        limits: Listener,
+        wheel: TimerWheel,
+        make: Callable[[], Serving],
+        gone: Callable[[], None],
+        always: Fields | None = None,
     ) -> None:
         self.leg = leg
-        self.answer = AnswerWriter(leg, None, False)
+        self._always = always or []
+        self.answer = AnswerWriter(leg, None, False, self._always)
         self._limits = limits
         self._wheel = wheel
         self._make = make
@@ -145,7 +153,8 @@ class HttpEnd:
         self._cancel_timer()
         self._requests += 1
         self._phase = Phase.EXCHANGE
-        self.answer = AnswerWriter(self.leg, head, head.keep_alive and self._requests < self._limits.keepalive_requests)
+        keep = head.keep_alive and self._requests < self._limits.keepalive_requests
+        self.answer = AnswerWriter(self.leg, head, keep, self._always)
         self._more_expected = head.keep_alive
         self._wants_continue = head.expects_continue
         self._rest = self._reader.take_rest()
@@ -214,7 +223,7 @@ class HttpEnd:
         """Answer something that is not a request, and close."""
         self._cancel_timer()
         self._phase = Phase.EXCHANGE
-        self.answer = AnswerWriter(self.leg, None, False)
+        self.answer = AnswerWriter(self.leg, None, False, self._always)
         self._more_expected = True
         serving = self._serving = self._make()
         serving.refuse(self, cause, detail)

@@ -42,6 +42,10 @@ class SniTable:
         return None
 
 
+#: The table of a listener that has no such routes.
+NO_SNI = SniTable((), "")
+
+
 def _keys(name: str | None) -> Iterable[str]:
     if name is not None:
         rest = name.lower().removesuffix(".")
