@@ -44,6 +44,10 @@ def _listeners(config: Config, findings: Findings) -> None:
         if listener.mode is Mode.HTTP and listener.upstream:
             text = "mode http chooses by routes: name the upstream in a [route NAME], or set mode = tcp"
             findings.problem(*place, "upstream", text)
+        if listener.proxy_protocol and not listener.proxy_trusted and not all(x.is_unix for x in listener.bind):
+            text = "needs proxy_trusted = NETWORK, ...: the proxies that are believed; anybody can send a PROXY header"
+            if not findings.is_bad(*place, "proxy_trusted"):
+                findings.problem(*place, "proxy_protocol", text)
 
 
 def _binds(config: Config, findings: Findings) -> None:

@@ -71,7 +71,7 @@ class Dialling:
         self._members = members
         self._owner: Dialled | None = owner
         self._wanted = wanted
-        self._reuse = reuse
+        self._reuse = reuse and wanted.header is None
         group, now = members.group, dialer.wheel.seconds()
         self._order: Order | None = group.order(now, balance_key(group.balance, wanted.facts), wanted.bound)
         self._attempts: Attempts | None = None

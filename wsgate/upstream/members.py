@@ -15,6 +15,7 @@ from wsgate.config.model import Upstream
 from wsgate.relay.interfaces import Ending
 from wsgate.tls.towards_servers import UpstreamTlsContext
 from wsgate.transport.hub import Hub
+from wsgate.transport.interfaces import Leg
 from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.idle import IdleConnections
 from wsgate.upstream.waiting import WaitingRoom
@@ -62,6 +63,13 @@ class UpstreamMembers:
             self._room = WaitingRoom(hub, wheel)
             self.group.freed = self._room.freed
         return self._room
+
+    def keep(self, state: ServerState, leg: Leg) -> None:
+        """An exchange has left ``leg`` fit for another; one with a PROXY header belongs to its client for ever."""
+        if self.options.proxy_protocol == "off":
+            self.idle.keep(str(state.server), leg)
+        else:
+            leg.loseConnection()
 
     def answered(self, state: ServerState, status: int, now: float) -> None:
         """A server has answered a request; some answers are failures where the operator lists them."""
