@@ -228,6 +228,11 @@ def test_the_bound_of_version_2_is_the_callers() -> None:
         ProxyReader(max_v2=11).feed(v2(V4)[:16])
 
 
+def test_a_unique_id_has_up_to_128_bytes() -> None:
+    header = read(v2(V4 + encode_tlvs([(Tlv.UNIQUE_ID, b"u" * 128)])))
+    assert header == ProxyHeader(2, False, CLIENT, GATE, unique_id=b"u" * 128)
+
+
 def test_padding_is_skipped_and_other_values_are_kept() -> None:
     tlvs = [(Tlv.NOOP, b"pad"), (0xE0, b"mine"), (Tlv.NOOP, b""), (Tlv.NETNS, b"ns"), (0xE0, b"again")]
     header = read(v2(V4 + encode_tlvs(tlvs)))
