@@ -110,6 +110,16 @@ def test_a_client_that_leaves_lets_the_server_be_read_again() -> None:
 # Floods
 
 
+def test_a_client_that_goes_on_sending_after_the_end_is_cut_off() -> None:
+    rig = Rig().start()
+    rig.client.reads = False
+    rig.relay.close(Cause.STOPPING)
+    for _ in range(5):
+        rig.client.leg.arrive(frames.encode(frames.BINARY, bytes(1 << 20)))
+    rig.settle()
+    assert rig.client.leg.aborted
+
+
 def kept() -> int:
     """Bytes that the gateway's code and autobahn's hold; what the peers keep is theirs."""
     traces = [tracemalloc.Filter(True, f"*/{package}/*") for package in ("wsgate", "autobahn")]

@@ -13,7 +13,7 @@ from wsgate.relay.interfaces import Ending
 from wsgate.relay.message_side import MessageSide
 from wsgate.transport.wheel import Timer, TimerWheel
 
-#: Bytes that are read and dropped of a peer that is not listened to any more; one that sends more is cut off.
+#: Bytes that are read and dropped of a peer from which nothing is passed on any more; one that sends more is cut off.
 MOST_DROPPED = 4 * 1024 * 1024
 
 #: Seconds for a peer to take a Close that it gets at the closing deadline.

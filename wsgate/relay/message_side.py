@@ -76,7 +76,7 @@ class MessageSide:
         self.shut = self.failed = self.fin = self.gone = False
         self.said: tuple[int, str] | None = None
         self.verdict: tuple[int, str] | None = None
-        self.dropped = 0  # bytes that came after the peer was no longer listened to
+        self.dropped = 0  # bytes that came when nothing was passed on any more
         self.rtt: float | None = None
         self._held = Hold.NOT_STARTED
         self._waiting: Waiting | None = None
@@ -94,17 +94,23 @@ class MessageSide:
         if self.allowance is not None:
             self.relay.count(self, self.allowance, len(payload))
         hook = self.relay.hook
-        if hook is None:
+        if hook is None or self._passes_nothing:
             self.pass_on(payload, binary)
-        elif not (self.other.shut or self.other.gone or self.failed):
+        else:
             self._waiting = ask(hook, self.relay.facts, self.side, payload, binary, self)
             if self._waiting is not None:
                 self.hold(Hold.HOOK)
 
+    @property
+    def _passes_nothing(self) -> bool:
+        """Whether the other peer gets nothing more from this one."""
+        return self.other.shut or self.other.gone or self.failed
+
     def pass_on(self, payload: bytes, binary: bool) -> None:
-        other = self.other
-        if not (other.shut or other.gone or self.failed):
-            other.talk.send(payload, binary)
+        if self._passes_nothing:
+            self.ignored(len(payload))
+        else:
+            self.other.talk.send(payload, binary)
 
     def ping(self, payload: bytes) -> None:
         self._pass_control(PING, payload)
@@ -121,9 +127,10 @@ class MessageSide:
     def _pass_control(self, opcode: int, payload: bytes) -> None:
         if self.allowance is not None:
             self.relay.count(self, self.allowance, len(payload))
-        other = self.other
-        if not (other.shut or other.gone or self.failed):
-            other.talk.sendFrame(opcode, payload)
+        if self._passes_nothing:
+            self.ignored(len(payload))
+        else:
+            self.other.talk.sendFrame(opcode, payload)
 
     def close(self, code: int, reason: str) -> None:
         self.said = (code, reason)

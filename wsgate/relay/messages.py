@@ -26,6 +26,13 @@ from wsgate.wire.ws_encoding import CLOSE
 _log = Logger("wsgate.relay")
 
 
+def prepare(route: Route) -> None:
+    """Load what the first WebSocket of ``route`` would otherwise wait for.  Raises HookError."""
+    factories()
+    if route.on_message:
+        load_message_hook(route.on_message)
+
+
 class Messages:
     """Relay messages between two legs; see ``wsgate.relay.interfaces.Relay``.
 
