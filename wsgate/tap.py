@@ -15,8 +15,10 @@ from twisted.python import usage
 from wsgate.config.load import load_config
 from wsgate.config.model import Config
 from wsgate.control.commander import Commander, OrderError
+from wsgate.control.crew import Crew
 from wsgate.control.limits import raise_descriptor_limit
 from wsgate.control.notify import Notify
+from wsgate.control.supervisor import Supervisor
 from wsgate.errors import WsgateError
 from wsgate.service import GatewayService
 
@@ -73,6 +75,13 @@ class _ProcessService(GatewayService):
         if self.commander is not None:
             self.commander.stop()
         return super().stopService()
+
+    def _make(self) -> Supervisor:
+        wanted = self._config.gateway.workers
+        if wanted == 1:
+            return super()._make()
+        processes = wanted or len(os.sched_getaffinity(0))
+        return Supervisor(self._config, self._reactor, self._wall, Crew(self._reactor, self._wall), processes=processes)
 
     # Signals
 

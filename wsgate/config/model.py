@@ -92,6 +92,7 @@ class GatewayOptions:
     close_spread: float = 0.0
     drain_reason: str = ""  # empty: that of the table of causes
     removed: str = "drain"  # or "keep"
+    worker_timeout: float = 10.0
     watch: float = 0.0  # 0: off
 
 

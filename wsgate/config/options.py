@@ -100,6 +100,7 @@ _GATEWAY = (
         "drain",
         "What a reload does with the open connections of listeners, routes and servers that it takes away.",
     ),
+    ("worker_timeout", k.DURATION, "10s", "A worker that does not turn for so long tells where it is and is replaced."),
     ("watch", k.DURATION_OR_OFF, "off", "How often the INI and its certificates are looked at, to reload by itself."),
     ("server_header", k.TEXT, "", "The Server header of the gateway's own answers; none where empty.", "wsgate"),
 )

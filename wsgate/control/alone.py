@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 
+from wsgate.config.model import App
+from wsgate.control.demo_apps import DemoApps
 from wsgate.control.gateway import Gateway
 from wsgate.control.material import Material
 from wsgate.control.orders import perform
+from wsgate.control.scopes import ScopeError
 
 
 class Workers(Protocol):
@@ -22,6 +25,9 @@ class Workers(Protocol):
 
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
         """Accept on duplicates of ``sockets``; fires when all do."""
+
+    def run_apps(self, apps: Iterable[App]) -> None:
+        """Run these demo servers, and no others any more."""
 
     def run(self, blocking: Callable[[], Any]) -> Deferred[Any]:
         """Do something that blocks, such as reading files and resolving names."""
@@ -36,6 +42,9 @@ class Workers(Protocol):
     def ask(self, order: str, facts: Mapping[str, Any]) -> Deferred[list[Any]]:
         """The answers of all."""
 
+    def drain_worker(self, number: int) -> Deferred[int]:
+        """End one of them in good order; fires when it is gone.  Raises ScopeError."""
+
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
         """End all of it; may be asked again, with ``at_once``."""
 
@@ -46,6 +55,7 @@ class Alone:
     def __init__(self, reactor: Any, wall: Callable[[], float]) -> None:
         self._reactor = reactor
         self._wall = wall
+        self._apps = DemoApps(reactor)
         self._gateway: Gateway | None = None
 
     @property
@@ -62,6 +72,9 @@ class Alone:
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
         return maybeDeferred(self.gateway.start, _duplicates(sockets))
 
+    def run_apps(self, apps: Iterable[App]) -> None:
+        self._apps.change(tuple(apps))
+
     def run(self, blocking: Callable[[], Any]) -> Deferred[Any]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), blocking)
 
@@ -77,8 +90,11 @@ class Alone:
     def ask(self, order: str, facts: Mapping[str, Any]) -> Deferred[list[Any]]:
         return perform(self.gateway, order, facts).addCallback(lambda answer: [answer])
 
+    def drain_worker(self, number: int) -> Deferred[int]:
+        raise ScopeError("with workers = 1 there is no worker apart from the gateway")
+
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
-        return self.gateway.stop(at_once=at_once)
+        return self.gateway.stop(at_once=at_once).addCallback(lambda _: self._apps.stop())
 
 
 def _duplicates(sockets: Mapping[str, socket.socket]) -> dict[str, socket.socket]:

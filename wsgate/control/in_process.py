@@ -37,18 +37,9 @@ class InProcessServers:
 
         Raises FactoryError.
         """
-        if name in self._factories:
-            return
-        module_name, _, attribute = name.partition(":")
-        try:
-            found = getattr(import_module(module_name), attribute)
-            factory = found if IProtocolFactory.providedBy(found) else found()
-        except Exception as error:
-            raise FactoryError(f"python:{name} cannot be loaded: {type(error).__name__}: {error}") from error
-        if not IProtocolFactory.providedBy(factory):
-            raise FactoryError(f"python:{name} is no Twisted factory, nor does it make one")
-        factory.doStart()
-        self._factories[name] = factory
+        if name not in self._factories:
+            self._factories[name] = find_factory(name)
+            self._factories[name].doStart()
 
     def connect(self, name: str) -> socket.socket:
         """A connection to the factory ``name``, which has been loaded.  Raises OSError."""
@@ -64,3 +55,16 @@ class InProcessServers:
         for factory in self._factories.values():
             factory.doStop()
         self._factories.clear()
+
+
+def find_factory(name: str) -> Any:
+    """Import what ``package.module:factory`` names: a factory, or something that makes one.  Raises FactoryError."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module_name), attribute)
+        factory = found if IProtocolFactory.providedBy(found) else found()
+    except Exception as error:
+        raise FactoryError(f"python:{name} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not IProtocolFactory.providedBy(factory):
+        raise FactoryError(f"python:{name} is no Twisted factory, nor does it make one")
+    return factory

@@ -18,7 +18,6 @@ from wsgate.config.model import Config
 from wsgate.control.alone import Workers
 from wsgate.control.build import system_resolver
 from wsgate.control.changes import changes, fixed
-from wsgate.control.demo_apps import DemoApps
 from wsgate.control.doors import binds
 from wsgate.control.gateway import addresses
 from wsgate.control.limits import check_descriptors
@@ -64,7 +63,6 @@ class Supervisor:
         self._reactor = reactor
         self._wall = wall
         self.told: Callable[[str], None] = lambda event: None
-        self._apps = DemoApps(reactor)
         self._material: Material | None = None
         self._reloading = False
         self._asked: list[Deferred[dict[str, Any]]] = []
@@ -93,7 +91,7 @@ class Supervisor:
 
     def start(self) -> Deferred[None]:
         """Serve; fires when all workers accept."""
-        self._apps.start(self.config.apps)
+        self.workers.run_apps(self.config.apps)
         for name in self.sockets.spare():
             _log.warn("the inherited socket {name} belongs to no listener: closed", name=name)
         return self.workers.start(self.sockets.bound).addCallback(self._started)
@@ -150,11 +148,13 @@ class Supervisor:
         return self.workers.drop().addCallback(lambda _: failure)
 
     def _commit(self, material: Material, added: Mapping[str, socket.socket]) -> Deferred[dict[str, Any]]:
-        told = changes(self.material, material)
+        before = self.material
+        told = changes(before, material)
         self._material, self.config = material, material.config
         self.sockets.keep(added, binds(self.config))
         self.generation += 1
-        self._apps.change(self.config.apps)
+        if self.config.apps != before.config.apps:
+            self.workers.run_apps(self.config.apps)
         return self.workers.commit().addCallback(
             lambda _: {"ok": True, "changed": told, "generation": self.generation, "warnings": self.config.warnings}
         )
@@ -191,6 +191,8 @@ class Supervisor:
     def drain(self, scope: Scope) -> Deferred[int]:
         """Take nothing new for ``scope`` and end what is there; fires with how many were closed when all are gone."""
         self._check(scope)
+        if scope.kind == "worker":
+            return self.workers.drain_worker(int(scope.name) if scope.name.isdigit() else 0)
         self._material = replace(self.material, drained=self.material.drained | {scope})
         done = self.workers.ask("hold", _facts(scope))
         done.addCallback(lambda _: self._refuse(scope))
@@ -248,7 +250,6 @@ class Supervisor:
         self._delay = None
         stopped = maybeDeferred(self.workers.stop)
         self.sockets.close()
-        stopped.addCallback(lambda _: self._apps.stop())
         stopped.addErrback(lambda failure: _log.failure("the gateway did not stop well", failure))
         stopped.addCallback(self._stopped)
 
