@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wsgate.balance.keys import Facts
+from wsgate.binding import bound_server
 from wsgate.transport.tls import TlsLeg
 from wsgate.upstream.dialing import Wanted
 from wsgate.upstream.members import UpstreamMembers
@@ -24,7 +25,7 @@ def wanted_by_request(exchange: Exchange, members: UpstreamMembers) -> Wanted:
     """A server for one request; its client is the one that trusted proxies name."""
     target, head = exchange.target, exchange.head
     facts = Facts(exchange.noted().client, head.host, target.path, target.query, head.fields)
-    return Wanted(facts, head.method, _header(exchange.connection, members))
+    return Wanted(facts, head.method, _header(exchange.connection, members), bound_server(exchange, members))
 
 
 def wanted_by_connection(connection: Connection, members: UpstreamMembers) -> Wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsgate.balance.servers import ServerState
+from wsgate.binding import binding_fields
 from wsgate.causes import Cause, Side
 from wsgate.config.model import Server
 from wsgate.facts import wanted_by_request
@@ -161,7 +162,8 @@ class Proxying:
         record = exchange.noted()
         record.status = head.status
         record.answer_time = exchange.connection.runtime.wheel.seconds() - self._since
-        exchange.end.answer.head(head.status, head.reason, end_to_end(head.fields, request=False), head.framing)
+        fields = end_to_end(head.fields, request=False) + binding_fields(exchange, self._members, state)
+        exchange.end.answer.head(head.status, head.reason, fields, head.framing)
 
     def _pass_over(self, status: int) -> None:
         """Leave this answer and ask the next server."""

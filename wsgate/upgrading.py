@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsgate.balance.servers import ServerState
+from wsgate.binding import binding_fields
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayKind
 from wsgate.facts import wanted_by_request
@@ -145,7 +146,8 @@ class Upgrading:
         exchange.end.answer.keep = False
         if self._end is not None:
             exchange.end.feed_from(self._end.leg)
-        exchange.end.answer.head(head.status, head.reason, end_to_end(head.fields, request=False), head.framing)
+        fields = end_to_end(head.fields, request=False) + binding_fields(exchange, self._members, self._state)
+        exchange.end.answer.head(head.status, head.reason, fields, head.framing)
 
     def answer_body(self, data: Data) -> None:
         self._exchange.end.answer.body(data)
@@ -220,6 +222,7 @@ class Upgrading:
     def _opening(self, head: ResponseHead, agreed: Agreed) -> Opening:
         exchange = self._exchange
         fields = client_answer_fields(head, agreed, self._upgrade.key)
+        fields += binding_fields(exchange, self._members, self._dialling.state)
         return Opening(
             self._upgrade,
             agreed,

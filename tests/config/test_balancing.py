@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wsgate.balance.retry import Trouble
-from wsgate.config.balancing import balance, ejection, next_on, queue
+from wsgate.config.balancing import balance, ejection, next_on, queue, sticky
 from wsgate.config.kinds import NEXT_ON
-from wsgate.config.model import EjectionRules, Queue
+from wsgate.config.model import EjectionRules, Queue, Sticky
 from wsgate.config.values import BadValue
 
 
@@ -65,3 +65,14 @@ def test_a_queue_is_off_or_a_number_and_a_time() -> None:
     for wrong in ("", "on", "0", "timeout=1s"):
         with pytest.raises(BadValue, match="expected off, or how many may wait"):
             queue(wrong)
+
+
+def test_a_sticky_cookie_has_a_name_and_what_differs_from_the_usual() -> None:
+    assert sticky("off") is None
+    assert sticky("cookie w") == Sticky("w")
+    assert sticky("cookie w max_age=1h path=/chat samesite=none") == Sticky("w", 3600.0, "/chat", "none")
+    for wrong in ("", "on", "cookie", "cookie a;b", "wsgate"):
+        with pytest.raises(BadValue, match="expected off, or cookie and a name"):
+            sticky(wrong)
+    with pytest.raises(BadValue, match="path of a cookie"):
+        sticky("cookie w path=/;x")

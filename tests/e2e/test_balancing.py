@@ -275,3 +275,41 @@ def test_nothing_is_left_behind_when_clients_leave_while_they_wait(
     with held(gateway, 1) as (client,):
         client.send("still")
         assert client.recv() == "still"
+
+
+# Stickiness
+
+
+def test_a_cookie_binds_a_client_to_its_server_while_that_serves(
+    start_gateway: StartGateway, servers: list[WebSocketServer]
+) -> None:
+    gateway = start_gateway(INI + "sticky = cookie wsgate\n", servers=addresses(servers, "", "", "fail_timeout=1h"))
+
+    def visit(cookie: str | None) -> tuple[int, str | None]:
+        """Which server was reached, and the cookie that it left."""
+        before = [len(server.sessions) for server in servers]
+        headers = {"Cookie": f"other=1; {cookie}"} if cookie else {}
+        with open_client(gateway.url("web"), additional_headers=headers) as client:
+            response = client.response
+            assert response is not None
+            left = response.headers.get("Set-Cookie")
+        gained = [len(server.sessions) - count for server, count in zip(servers, before, strict=True)]
+        return gained.index(1), left
+
+    places: dict[int, str] = {}
+    for _ in range(3):
+        place, left = visit(None)
+        assert left is not None
+        assert left.endswith("; Path=/; HttpOnly; SameSite=Lax")
+        places[place] = left.partition(";")[0]
+    assert set(places) == {0, 1, 2}
+    for place, cookie in places.items():
+        for _ in range(3):
+            assert visit(cookie) == (place, None)
+    _, left = visit("wsgate=" + "A" * 24)
+    assert left is not None
+    servers[2].stop()
+    moved, left = visit(places[2])
+    assert moved in (0, 1)
+    assert left is not None
+    assert left.startswith(places[moved])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from wsgate.balance.method import Method, parse_balance
 from wsgate.balance.retry import parse_retry
-from wsgate.config.model import EjectionRules, Queue
-from wsgate.config.values import BadValue, choice, duration, positive, share
+from wsgate.config.model import EjectionRules, Queue, Sticky
+from wsgate.config.values import BadValue, choice, duration, duration_or_off, positive, share
 from wsgate.config.words import worded
 
 
@@ -53,3 +55,20 @@ def queue(text: str) -> Queue:
     except BadValue:
         raise BadValue("expected off, or how many may wait such as 100 or 100 timeout=5s") from None
     return Queue(most, **worded("word", words, {"timeout": duration}))
+
+
+def sticky(text: str) -> Sticky | None:
+    """``off``, or ``cookie NAME [max_age=TIME] [path=PATH] [samesite=lax|strict|none]``."""
+    if text == "off":
+        return None
+    word, *rest = text.split() or [""]
+    if word != "cookie" or not rest or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", rest[0]):
+        raise BadValue("expected off, or cookie and a name such as cookie wsgate or cookie wsgate max_age=1d")
+    options = {"max_age": duration_or_off, "path": _cookie_path, "samesite": choice("lax", "strict", "none")}
+    return Sticky(rest[0], **worded("word", rest[1:], options))
+
+
+def _cookie_path(text: str) -> str:
+    if not re.fullmatch(r"/[!-:<-~]*", text):
+        raise BadValue("expected the path of a cookie such as / or /chat")
+    return text

@@ -134,6 +134,12 @@ NEXT_ON = Kind(
     "``off``, or some of ``error``, ``timeout``, ``invalid_header``, ``http_403``, ``http_404``, ``http_429``, "
     "``http_500``, ``http_502``, ``http_503``, ``http_504`` and ``non_idempotent``.",
 )
+STICKY = Kind(
+    "cookie or off",
+    balancing.sticky,
+    "``off``, or the name of a cookie: ``cookie wsgate``, ``cookie wsgate max_age=1d path=/chat samesite=lax``. Its "
+    "SameSite is lax, strict or none; it is HttpOnly, and Secure where the client came over TLS.",
+)
 QUEUE = Kind("waiting", balancing.queue, "``off``, or how many may wait, and how long: ``100 timeout=5s``.")
 EJECT = Kind(
     "early ends or off",

@@ -265,6 +265,16 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Sticky:
+    """A cookie that binds clients to servers; ``max_age`` is in seconds, 0 until the browser is closed."""
+
+    name: str
+    max_age: float = 0.0
+    path: str = "/"
+    samesite: str = "lax"  # "strict" or "none"
+
+
+@dataclass(frozen=True, slots=True)
 class EjectionRules:
     """When servers that drop WebSockets early are ejected; times are seconds, ``share`` is the part of a group that may
     be out at once."""
@@ -308,6 +318,7 @@ class Upstream:
     eject: EjectionRules | None = None
     queue: Queue = Queue()
     proxy_protocol: str = "off"  # or "v1" or "v2"
+    sticky: Sticky | None = None
 
 
 @dataclass(frozen=True, slots=True)

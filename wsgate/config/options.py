@@ -303,6 +303,13 @@ _UPSTREAM = (
         "off",
         "Tell the servers who the client is by a PROXY header; each connection then belongs to one request.",
     ),
+    (
+        "sticky",
+        k.STICKY,
+        "off",
+        "Bind each client to its server by a signed cookie; clients of one that cannot serve get another.",
+        "cookie wsgate max_age=1d",
+    ),
     ("queue", k.QUEUE, "off", "Who may wait when every server has its max_conns; more get 503.", "100 timeout=5s"),
     ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),
     ("keepalive_timeout", k.DURATION, "60s", "How long they are kept."),

@@ -16,6 +16,7 @@ from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
 from wsgate.balance.group import Group
 from wsgate.balance.places import Places
+from wsgate.balance.sticky import Bindings
 from wsgate.config.model import (
     Address,
     Listener,
@@ -113,6 +114,7 @@ class Builder:
             Group(servers, upstream.balance, self.random, self.places, name=upstream.name),
             trust.context if trust is not None else None,
             IdleConnections(self.wheel, upstream.keepalive, upstream.keepalive_timeout),
+            Bindings(material.sticky_key) if upstream.sticky is not None else None,
         )
 
 
@@ -147,7 +149,7 @@ def _change(known: UpstreamMembers, staged: UpstreamMembers) -> None:
     known.group.reconfigure([state.server for state in staged.group.states], options.balance)
     for server in gone - {str(state.server) for state in known.group.states}:
         known.idle.forget(server)
-    known.options, known.tls = options, staged.tls
+    known.options, known.tls, known.bindings = options, staged.tls, staged.bindings
 
 
 def _resolved(material: Material, server: Server) -> Iterator[Server]:

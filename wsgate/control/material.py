@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 from wsgate.config.model import Config
 from wsgate.control.scopes import Scope
+from wsgate.control.sticky_key import sticky_key
 from wsgate.errors import WsgateError
 from wsgate.tls.material import TlsMaterial, UpstreamMaterial, read_upstream_material
 from wsgate.tls.sections import read_materials
@@ -25,7 +26,7 @@ class Material:
     """A configuration with what the world said to it: files of keys and certificates read, names resolved.
 
     ``tls`` is by section, ``upstream_tls`` by upstream, ``resolved`` by ``host:port``.  ``slots`` number the counters
-    of the shared board, ``drained`` is what takes nothing new.
+    of the shared board, ``drained`` is what takes nothing new, ``sticky_key`` signs cookies where an upstream has them.
     """
 
     config: Config
@@ -34,14 +35,18 @@ class Material:
     resolved: Mapping[str, tuple[str, ...]]
     slots: Mapping[str, int] = field(default_factory=dict)
     drained: frozenset[Scope] = frozenset()
+    sticky_key: bytes = b""
 
 
 def read_material(config: Config, resolve: Resolve, now: datetime) -> Material:
     """Read files and resolve names; blocks.  ``now`` is aware of its time zone.
 
-    A self-signed certificate is made here where there is none.  Raises BuildError or CertificateError.
+    A self-signed certificate and the key of cookies are made here where there is none.  Raises BuildError,
+    CertificateError or StickyKeyError.
     """
-    return Material(config, *read_files(config, now), dict(_resolved(config, resolve)))
+    is_sticky = any(upstream.sticky is not None for upstream in config.upstreams.values())
+    key = sticky_key(config.gateway.state_dir) if is_sticky else b""
+    return Material(config, *read_files(config, now), dict(_resolved(config, resolve)), sticky_key=key)
 
 
 def read_files(config: Config, now: datetime) -> tuple[dict[str, TlsMaterial], dict[str, UpstreamMaterial]]:

@@ -10,6 +10,7 @@ from wsgate.balance.ejection import ended, is_trouble
 from wsgate.balance.group import Group
 from wsgate.balance.retry import Attempts, RetryBudget, RetryRules, parse_retry, trouble_of_status
 from wsgate.balance.servers import ServerState
+from wsgate.balance.sticky import Bindings
 from wsgate.causes import Cause, Side
 from wsgate.config.model import Upstream
 from wsgate.relay.interfaces import Ending
@@ -34,6 +35,7 @@ class UpstreamMembers:
     group: Group
     tls: UpstreamTlsContext | None
     idle: IdleConnections
+    bindings: Bindings | None = None
     _made_from: Upstream | None = field(default=None, init=False)
     _rules: RetryRules = field(default_factory=RetryRules, init=False)
     _budget: RetryBudget | None = field(default=None, init=False)
