@@ -467,6 +467,11 @@ def test_a_renewed_certificate_is_served_and_nothing_open_is_touched(world: Worl
         shutil.copy(renewed.key_path, home / "site.key")
 
 
+def test_days_left_are_told_at_the_start(world: World) -> None:
+    assert "certificate site: for localhost, *.site.example, until " in world.gateway.log
+    assert "certificate guarded: for guarded.example, until " in world.gateway.log
+
+
 # Clients that nobody here wrote
 
 

@@ -38,6 +38,9 @@ from wsgate.upstream.attempt import Dialer
 
 _log = Logger("wsgate")
 
+#: Seconds between two looks at the age of OCSP responses.
+STAPLE_CHECK = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
@@ -117,6 +120,16 @@ class Gateway:
         self._open_log()
         self._standing.apply(self.material.drained)
         self._doors.change(binds(self.config), sockets, self.material.drained)
+        self._expire_staples()
+
+    def _expire_staples(self) -> None:
+        """Send no OCSP response that has grown old: clients refuse a connection for it, and bear its absence."""
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        for place in self.runtime.plan.listeners.values():
+            for identity in place.names.identities if place.names is not None else ():
+                if identity.staple is not None and identity.staple.expire(now):
+                    _log.warn("[tls {name}] the OCSP response is out of date: not sent any more", name=identity.section)
+        self.runtime.wheel.after(STAPLE_CHECK, self._expire_staples)
 
     def ports(self) -> dict[str, list[int]]:
         """The TCP ports that each listener is bound to; for those who asked for port 0."""

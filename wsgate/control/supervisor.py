@@ -17,6 +17,7 @@ from wsgate.config.load import load_config
 from wsgate.config.model import Config
 from wsgate.control.alone import Workers
 from wsgate.control.build import system_resolver
+from wsgate.control.certificates import CertificateNotices
 from wsgate.control.changes import changes, fixed
 from wsgate.control.doors import binds
 from wsgate.control.gateway import addresses
@@ -64,6 +65,7 @@ class Supervisor:
         self._wall = wall
         self.told: Callable[[str], None] = lambda event: None
         self._material: Material | None = None
+        self._certificates = CertificateNotices(reactor, self._now, lambda: self.material)
         self._reloading = False
         self._asked: list[Deferred[dict[str, Any]]] = []
         self._delay: Any = None
@@ -100,6 +102,7 @@ class Supervisor:
         self.ready = self.stopping is None
         for line in addresses(self.config, self.sockets.bound):
             _log.info("{line}", line=line)
+        self._certificates.tell()
         self.told("ready")
 
     # Reload
@@ -168,6 +171,7 @@ class Supervisor:
     def _tell(self, report: dict[str, Any], asked: list[Deferred[dict[str, Any]]]) -> None:
         if report["ok"]:
             _log.info("reloaded: {changed}", changed="; ".join(report["changed"]) or "nothing is different")
+            self._certificates.tell(all_of_them=bool(report["changed"]))
         else:
             _log.warn("not reloaded, everything goes on as it was: {error}", error=report["error"])
         self.told("ready")
@@ -248,6 +252,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._delay = None
+        self._certificates.stop()
         stopped = maybeDeferred(self.workers.stop)
         self.sockets.close()
         stopped.addErrback(lambda failure: _log.failure("the gateway did not stop well", failure))
@@ -271,6 +276,7 @@ class Supervisor:
             "uptime": round(self._reactor.seconds() - self._since, 1),
             "drained": sorted(map(str, self.material.drained)),
             "listening": addresses(self.config, self.sockets.bound) if self.sockets.bound else [],
+            "certificates": self._certificates.facts() if self._material else [],
         }
         asked = self.workers.ask("status", {"connections": connections}) if self._material else succeed([])
         return asked.addCallback(lambda found: {**facts, "workers": found})
