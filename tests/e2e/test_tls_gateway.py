@@ -39,6 +39,14 @@ mode = tcp
 tls = site
 tls_timeout = 1s
 
+[listener outwards]
+bind = 127.0.0.1:{outwards}
+mode = tcp
+upstream = mutual
+
+[listener plain]
+bind = 127.0.0.1:{plain}
+
 [tls site]
 certificate = {dir}/site.pem
 key = {dir}/site.key
@@ -105,6 +113,15 @@ servers = {app}
 
 [upstream secure]
 servers = {secure}
+
+[upstream mutual]
+servers = {mutual}
+tls = on
+tls_ca = {ca}
+tls_server_name = passed.example
+tls_certificate = {alice_chain}
+tls_key = {alice_key}
+tls_alpn = smtp
 """
 
 
@@ -113,6 +130,7 @@ class World:
     gateway: Gateway
     authority: CertificateAuthority
     alice: IssuedCertificate
+    mutual: ScriptedServer
 
     def context(self, issued: IssuedCertificate | None = None, **options: object) -> ssl.SSLContext:
         pair = (str(issued.chain_path), str(issued.key_path)) if issued else None
@@ -149,7 +167,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     shutil.copy(site.chain_path, home / "site.pem")
     shutil.copy(site.key_path, home / "site.key")
     secure = server_context(str(passed.chain_path), str(passed.key_path), alpn=("smtp", "http/1.1"))
+    mutual = server_context(str(passed.chain_path), str(passed.key_path), alpn=("smtp", "http/1.1"))
+    mutual.load_verify_locations(authority.ca_path)
+    mutual.verify_mode = ssl.CERT_REQUIRED
+    alice = authority.issue("alice.example.org", client=True)
     with (
+        ScriptedServer(greets, tls=mutual) as asking,
         ScriptedServer(tells_fields) as app,
         ScriptedServer(greets, tls=secure) as behind,
         running(
@@ -160,9 +183,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             ca=authority.ca_path,
             app=app.address,
             secure=behind.address,
+            mutual=asking.address,
+            alice_chain=alice.chain_path,
+            alice_key=alice.key_path,
         ) as gateway,
     ):
-        yield World(gateway, authority, authority.issue("alice.example.org", client=True))
+        yield World(gateway, authority, alice, asking)
 
 
 def ask(wire: Wire, target: str = "/", *fields: str, host: str = "localhost") -> Message:
@@ -358,7 +384,30 @@ def test_records_of_layer_4_name_the_route(world: World) -> None:
     assert "tls_version" not in record
 
 
+# Towards servers
+
+
+def test_a_server_sees_our_certificate_name_and_protocol_and_its_session_again(world: World) -> None:
+    for _ in range(2):
+        with world.gateway.connect("outwards") as wire:
+            assert wire.until(b"\n") == b"ready\n"
+            wire.send(b"x")
+            assert wire.exactly(7) == b"heard x"
+    sides = [visit.wire.tls for visit in world.mutual.wait_visits(2) if isinstance(visit.wire, TlsWire)]
+    assert [side.session_reused for side in sides] == [False, True]
+    for side in sides:
+        assert ("DNS", "alice.example.org") in side.getpeercert()["subjectAltName"]  # type: ignore[index]
+        assert side.selected_alpn_protocol() == "smtp"
+
+
 # What breaks nothing
+
+
+def test_tls_on_a_plain_port_is_a_bad_request(world: World) -> None:
+    with world.gateway.connect("plain") as wire:
+        wire.send(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00")
+        assert read_answer(wire).status == 400
+        wire.expect_eof()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class TlsLeg(TcpLeg):
     failed; the leg is then on its way to being closed, and ``protocol`` hears nothing of it.
     """
 
-    __slots__ = ("_answers", "_barren", "_engine", "_refused", "_secured")
+    __slots__ = ("_answers", "_barren", "_engine", "_heard", "_refused", "_secured")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class TlsLeg(TcpLeg):
         self._engine = Engine(connection, buffers)
         self._answers = 0
         self._barren = 0
+        self._heard: Callable[[], None] | None = None
         self._secured: Callable[[], None] | None = secured
         self._refused: Callable[[str], None] | None = refused
 
@@ -69,6 +70,10 @@ class TlsLeg(TcpLeg):
         if initial:
             self._engine.feed(initial)
         self._shake()
+
+    def once_heard(self, call: Callable[[], None]) -> None:
+        """Call this behind the first data of the peer: the tickets of TLS 1.3 have come before it."""
+        self._heard = call
 
     def negotiated_protocol(self) -> bytes:
         """The protocol agreed by ALPN (RFC 7301), or nothing."""
@@ -127,6 +132,9 @@ class TlsLeg(TcpLeg):
                     break
                 self._barren = 0
                 self.received += len(plain)
+                if self._heard is not None:
+                    heard, self._heard = self._heard, None
+                    heard()
                 self.protocol.dataReceived(plain)
                 if not engine.more:
                     break

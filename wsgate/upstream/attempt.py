@@ -185,6 +185,7 @@ class Attempt:
             self._fail(Cause.CONNECT_FAILED, str(error))
             return
         self._leg = None
+        leg.once_heard(lambda: tls.keep_session(connection))
         self._done(leg)
 
     def _refused(self, why: str) -> None:
