@@ -226,6 +226,9 @@ class Exchange:
         """Give the record to whoever goes on with the connection."""
         record = self.noted()
         self.record = self._part = None
+        # What the connection carried before: whoever goes on counts from its beginning.
+        before_in, before_out = self.end.carried_before
+        record.bytes_in, record.bytes_out = -before_in, -before_out
         return record
 
     # What the client's end tells

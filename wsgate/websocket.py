@@ -61,7 +61,8 @@ class Session:
             runtime.live.leave(self._live)
         if relay is not None:
             traffic = relay.traffic()
-            record.bytes_in, record.bytes_out = traffic.bytes_in, traffic.bytes_out
+            record.bytes_in += traffic.bytes_in
+            record.bytes_out += traffic.bytes_out
             record.frames_in, record.frames_out = traffic.frames_in, traffic.frames_out
             record.messages_in, record.messages_out = traffic.messages_in, traffic.messages_out
             record.rtt_client, record.rtt_server = traffic.rtt_client, traffic.rtt_server

@@ -12,7 +12,10 @@ from tests.doubles.certificates import CertificateAuthority
 from tests.doubles.gateway import running
 from tests.doubles.ports import free_port
 from tests.doubles.raw_tls import server_context
-from tests.e2e.shared_site import INI, POOL, POOLS, Backend, Site
+from tests.doubles.websocket_peers import WebSocketServer
+from tests.e2e.shared_site import INI, POOL, POOLS, Backend, Site, talks
+
+Shared = tuple[Site, dict[str, Backend], WebSocketServer]
 
 
 def write_files(root: Path) -> None:
@@ -30,7 +33,7 @@ def write_files(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[str, Backend]]]:
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """The gateway and its servers, once for all suites."""
     directory = tmp_path_factory.mktemp("site")
     write_files(directory / "files")
@@ -43,6 +46,7 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site
             "mute": stack.enter_context(Backend()),
             "verified": stack.enter_context(Backend(tls=server_context(*paths))),
         }
+        library = stack.enter_context(WebSocketServer(talks))
         pools = "".join(POOL.format(n=n, address=backends["app"].address) for n in range(POOLS))
         gateway = stack.enter_context(
             running(
@@ -56,17 +60,18 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site
                 ca=authority.ca_path,
                 closed=free_port(),
                 app=backends["app"].address,
+                library=library.address,
                 mute=backends["mute"].address,
                 verified=backends["verified"].address,
             )
         )
         site = Site(gateway, authority.ca_path, directory / "files")
-        yield site, backends
+        yield site, backends, library
         site.check_claims()
 
 
 @pytest.fixture
-def site(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Site]:
+def site(shared_site: Shared) -> Iterator[Site]:
     """The shared gateway; what a test has connected is closed at its end."""
     site = shared_site[0]
     yield site
@@ -80,18 +85,24 @@ def _lent(backend: Backend) -> Iterator[Backend]:
 
 
 @pytest.fixture
-def app(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Backend]:
+def app(shared_site: Shared) -> Iterator[Backend]:
     """The server behind most routes."""
     yield from _lent(shared_site[1]["app"])
 
 
 @pytest.fixture
-def verified(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Backend]:
+def verified(shared_site: Shared) -> Iterator[Backend]:
     """The server that is spoken to through TLS."""
     yield from _lent(shared_site[1]["verified"])
 
 
 @pytest.fixture
-def mute(shared_site: tuple[Site, dict[str, Backend]]) -> Iterator[Backend]:
+def mute(shared_site: Shared) -> Iterator[Backend]:
     """A server without TLS behind a route that speaks TLS to it."""
     yield from _lent(shared_site[1]["mute"])
+
+
+@pytest.fixture
+def library(shared_site: Shared) -> WebSocketServer:
+    """A WebSocket server that nobody here wrote."""
+    return shared_site[2]

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from websockets.sync.server import ServerConnection
+
 from tests.doubles.gateway import Gateway
 from tests.doubles.http import Message, answer, read_answer, read_request
 from tests.doubles.peers import Script, ScriptedServer, Visit
+from tests.doubles.ports import free_port
 from tests.doubles.raw import EndOfStream, Wire
-from tests.doubles.raw_tls import client_context, connect_tls
+from tests.doubles.raw_tls import TlsWire, client_context
 from tests.doubles.waiting import until
 
 INI = """
@@ -68,6 +71,7 @@ redirect = 302 https://$host/new$path$query
 path = /app/
 upstream = app
 max_body = 1m
+close_timeout = 500ms
 
 [route unbounded]
 path = /unbounded/
@@ -99,9 +103,29 @@ path = /tunnelled/
 upstream = app
 websocket = tunnel
 
-[route unextended]
-path = /unextended/
+[route messaged]
+path = /messaged/
 upstream = app
+websocket = messages
+close_timeout = 500ms
+
+[route library]
+path = /library/
+upstream = library
+
+[route library_tunnelled]
+path = /library/tunnelled/
+upstream = library
+websocket = tunnel
+
+[route library_messaged]
+path = /library/messaged/
+upstream = library
+websocket = messages
+
+[route library_unextended]
+path = /library/unextended/
+upstream = library
 extensions = strip
 
 [route closed]
@@ -139,6 +163,9 @@ servers = {app} max_fails=0
 keepalive = 0
 response_timeout = 700ms
 handshake_timeout = 700ms
+
+[upstream library]
+servers = {library} max_fails=0
 
 [upstream verified]
 servers = {verified} max_fails=0
@@ -187,6 +214,10 @@ response_timeout = 700ms
 BODY = b"from the server"
 
 
+def _ordinary(request: Message) -> bytes:
+    return answer(200, BODY)
+
+
 class Backend(ScriptedServer):
     """A server whose script is the test's; by default it answers every request with 200 and ``BODY``.
 
@@ -196,12 +227,8 @@ class Backend(ScriptedServer):
     def __init__(self, **options: Any) -> None:
         super().__init__(self._serve_requests, **options)
         self.requests: list[Message] = []
-        self._respond = self._ordinary
+        self._respond: Callable[[Message], bytes] = _ordinary
         self._first = 0
-
-    @staticmethod
-    def _ordinary(request: Message) -> bytes:
-        return answer(200, BODY)
 
     @property
     def taken(self) -> list[Visit]:
@@ -211,7 +238,7 @@ class Backend(ScriptedServer):
         """Forget what was."""
         self.requests.clear()
         self._first = len(self.visits)
-        self._respond = self._ordinary
+        self._respond = _ordinary
         self.script = self._serve_requests
 
     def finish(self) -> None:
@@ -259,6 +286,21 @@ class Backend(ScriptedServer):
         return self.taken[0]
 
 
+def talks(connection: ServerConnection) -> None:
+    """Echo; ``close CODE REASON`` and ``drop`` end the connection from here, ``ping`` pings the client."""
+    for message in connection:
+        if isinstance(message, str) and message.startswith("close "):
+            _, code, reason = message.split(" ", 2)
+            connection.close(int(code), reason)
+        elif message == "drop":
+            connection.socket.close()
+        elif message == "ping":
+            connection.ping(b"from the server").wait(5)
+            connection.send("ponged")
+        else:
+            connection.send(message)
+
+
 class Site:
     """The gateway, with what tests ask of it.  Connections are closed when the test ends."""
 
@@ -270,13 +312,24 @@ class Site:
         self._claimed: dict[int, int] = {}
         self._pools = iter(range(POOLS))
 
-    def connect(self, listener: str = "web", **options: Any) -> Wire:
-        """A raw connection to a listener; TLS where it has it."""
+    def connect(
+        self, listener: str = "web", *, receive_buffer: int = 0, server_name: str = "localhost", timeout: float = 10.0
+    ) -> Wire:
+        """A raw connection to a listener, from a port that no other has had; TLS where the listener has it."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        # The kernel gives a port anew as soon as it can; records are told apart by it.
+        sock.bind(("127.0.0.1", free_port()))
+        sock.settimeout(timeout)
+        sock.connect(self.gateway.where(listener))
         if listener == "secure":
-            options.setdefault("context", client_context(str(self.ca_path)))
-            wire: Wire = connect_tls(self.gateway.where(listener), **options)
-        else:
-            wire = self.gateway.connect(listener, **options)
+            secured = TlsWire(sock, client_context(str(self.ca_path)), server_name=server_name, timeout=timeout)
+            self._wires.append(secured)
+            secured.handshake()
+            return secured
+        wire = Wire(sock, timeout)
         self._wires.append(wire)
         return wire
 

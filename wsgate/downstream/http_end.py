@@ -234,6 +234,11 @@ class HttpEnd:
         """Bytes received and sent since the end of the exchange before, without those that belong to the next."""
         return self.leg.received - len(self._rest) - self._begun_in, self.leg.sent - self._begun_out
 
+    @property
+    def carried_before(self) -> tuple[int, int]:
+        """Bytes received and sent up to the end of the exchange before."""
+        return self._begun_in, self._begun_out
+
     def finish(self) -> None:
         """The answer is complete: go on to the next request, or close."""
         self._serving = None

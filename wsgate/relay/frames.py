@@ -177,7 +177,8 @@ class Frames:
         if side.other.gone or side.other.scanner.closed or side.other.deaf:
             self._deliver_verdict(side)
         else:
-            self._verdict_timer = self._wheel.after(VERDICT_WAIT, lambda: self._deliver_verdict(side))
+            wait = min(VERDICT_WAIT, self._limits.close_timeout / 2)
+            self._verdict_timer = self._wheel.after(wait, lambda: self._deliver_verdict(side))
 
     def _deliver_verdict(self, side: FrameSide) -> None:
         """Close the side that broke a rule, once the answers to what it sent before that have come back."""
