@@ -23,6 +23,11 @@ origins = any
 """
 
 
+# Relayed whole, messages are compressed by the gateway, so that the suite's compression cases are its own.
+if RELAY == "messages":
+    UNLIMITED += "compression = client\n"
+
+
 def python():
     path = os.environ.get("WSGATE_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
     if not os.access(path, os.X_OK):
