@@ -11,13 +11,14 @@ from functools import lru_cache
 
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayLimits
+from wsgate.relay.allowance import Allowance
 from wsgate.relay.frame_side import FrameSide
 from wsgate.relay.interfaces import Ending, Traffic, WebSocketLegs
-from wsgate.relay.keepalive import Act, KeepAlive, look_every
-from wsgate.relay.rates import Bucket
+from wsgate.relay.rated_side import RatedSide
+from wsgate.relay.watch import Watch
 from wsgate.transport.interfaces import Leg
 from wsgate.transport.wheel import Timer, TimerWheel
-from wsgate.wire.close_codes import FrameError, parse_close
+from wsgate.wire.close_codes import FrameError
 from wsgate.wire.ws_frames import FrameScanner
 from wsgate.wire.ws_rules import FrameRules
 
@@ -25,8 +26,10 @@ from wsgate.wire.ws_rules import FrameRules
 #: behind the answers to the frames before it, as from a server without a gateway.
 VERDICT_WAIT = 1.0
 
-_CLIENT_FAULTS = {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG}
-_SERVER_FAULTS = {1007: Cause.SERVER_PAYLOAD, 1008: Cause.SERVER_LIMIT, 1009: Cause.SERVER_TOO_BIG}
+_FAULTS = {
+    Side.CLIENT: {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG},
+    Side.SERVER: {1007: Cause.SERVER_PAYLOAD, 1008: Cause.SERVER_LIMIT, 1009: Cause.SERVER_TOO_BIG},
+}
 
 
 @lru_cache(maxsize=256)
@@ -42,14 +45,8 @@ def _rules(limits: RelayLimits, masked: bool, deflate: bool) -> FrameRules:
     )
 
 
-def _buckets(limits: RelayLimits, now: float) -> tuple[Bucket | None, Bucket | None] | None:
-    """For messages and for bytes; None where neither has a rate."""
-    if not limits.messages_per_second and not limits.bytes_per_second:
-        return None
-    return (
-        Bucket(limits.messages_per_second, limits.messages_burst, now) if limits.messages_per_second else None,
-        Bucket(limits.bytes_per_second, limits.bytes_burst, now) if limits.bytes_per_second else None,
-    )
+def _of(side: FrameSide, if_client: Cause, if_server: Cause) -> Cause:
+    return if_client if side.side is Side.CLIENT else if_server
 
 
 class Frames:
@@ -60,14 +57,11 @@ class Frames:
         "_client",
         "_deadline",
         "_ending",
-        "_idle_messages",
-        "_idle_since",
         "_limits",
         "_over",
         "_server",
-        "_timer",
-        "_until",
         "_verdict_timer",
+        "_watch",
         "_wheel",
         "random",
     )
@@ -80,157 +74,134 @@ class Frames:
         self._over: Callable[[Ending], None] = legs.over
         self._answer = legs.opening.answer
         self.random = legs.random
-        self._client = FrameSide(self, Side.CLIENT, legs.client, FrameScanner(_rules(limits, True, deflate)))
+        self._client = self._client_side(legs.client, FrameScanner(_rules(limits, True, deflate)))
         self._server = FrameSide(self, Side.SERVER, legs.server, FrameScanner(_rules(limits, False, deflate)))
         self._client.other, self._server.other = self._server, self._client
+        self._watch = Watch(legs.wheel, limits, self._data, self._judged)
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
-        self._timer: Timer | None = None
         self._verdict_timer: Timer | None = None
-        self._idle_messages = 0
-        self._idle_since = self._until = 0.0
+
+    def _client_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
+        """Rates are for clients."""
+        allowance = Allowance.of(self._limits, self._wheel.seconds())
+        if allowance is None:
+            return FrameSide(self, Side.CLIENT, leg, scanner)
+        return RatedSide(self, Side.CLIENT, leg, scanner, allowance)
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> None:
         """Answer the client, wire the producers, then take what came behind the handshakes."""
-        now, limits = self._wheel.seconds(), self._limits
-        self._idle_since = now
-        if limits.max_age:
-            jitter = int.from_bytes(self.random(4), "big") / 2**32
-            self._until = now + limits.max_age * (1 + limits.max_age_jitter * jitter)
         for side in (self._client, self._server):
             side.leg.protocol = side
             side.leg.registerProducer(side.other, True)
-            if limits.ping_interval:
-                side.alive = KeepAlive(limits.ping_interval, limits.ping_timeout, now)
-            side.buckets = _buckets(limits, now)
         self._client.leg.write(self._answer)
         self._answer = b""
-        self._look_later()
+        self._watch.start(self._client, self._server, self.random)
         for side, data in ((self._client, from_client), (self._server, from_server)):
-            if data and not side.gone:
+            if data:
                 side.dataReceived(data)
         for side in (self._client, self._server):
-            side.resumeProducing()
+            side.go_on()
+
+    # For the sides
 
     def seconds(self) -> float:
         return self._wheel.seconds()
 
+    def after(self, delay: float, call: Callable[[], None]) -> Timer:
+        return self._wheel.after(delay, call)
+
     # What the sides tell
 
-    def close_passed(self, side: FrameSide, payload: bytes) -> None:
-        """A Close came from ``side``; unless the other side had one already, it was passed on to it."""
-        code, reason = parse_close(payload)
-        closed = Cause.CLIENT_CLOSED if side.side is Side.CLIENT else Cause.SERVER_CLOSED
-        self._note(Ending(closed, side.side, code, reason))
-        self._set_deadline()
+    def close_said(self, side: FrameSide) -> None:
+        """A Close came from ``side``; it was passed on, unless the other side had one already or earned another."""
+        code, reason = side.said or (None, "")
+        cause = _of(side, Cause.CLIENT_CLOSED, Cause.SERVER_CLOSED)
+        self._begin(Ending(cause, side.side, code, reason))
         if side.other.verdict is not None:
-            self._deliver_verdict(side.other)
-        side.other.shut = True
-        self._hang_up(side)
-        self._hang_up(side.other)
+            self._tell(side.other, cause)
+        self.hang_up(side)
 
-    def _hang_up(self, side: FrameSide) -> None:
-        """After Close both ways the server's end of a WebSocket closes TCP first (RFC 6455 section 7.1.1).
+    def hang_up(self, side: FrameSide) -> None:
+        """Close the leg of ``side`` when both have said Close, or it has gone without.
 
-        Towards a client that is us; a server is waited for.
+        The server's end of a WebSocket closes TCP first (RFC 6455 section 7.1.1): towards a client that is us, a server
+        is waited for.
         """
-        if side.shut and side.scanner.closed and not side.gone and side.side is Side.CLIENT:
+        if side.gone or not side.shut:
+            return
+        if side.ended or side.said is not None and side.side is Side.CLIENT:
             side.leg.loseConnection()
+        elif side.deaf:
+            # What it still sends is read and dropped, so that its Close is not lost in a reset.
+            side.leg.loseWriteConnection()
 
     def ended(self, side: FrameSide) -> None:
-        """FIN: the end of it, with or without a Close."""
-        if not side.scanner.closed:
-            self._note(Ending(Cause.CLIENT_LOST if side.side is Side.CLIENT else Cause.SERVER_LOST, side.side))
+        """FIN.  Behind a Close it is the last of a closing handshake, and without one a loss."""
+        if side.said is not None or side.deaf:
+            self.hang_up(side)
+            return
+        cause = _of(side, Cause.CLIENT_LOST, Cause.SERVER_LOST)
+        ending = self._begin(Ending(cause, side.side))
         side.leg.unregisterProducer()
         side.leg.loseConnection()
-        self._set_deadline()
+        side.other.listen()
+        self._tell(side.other, ending.cause)
 
-    def lost(self, side: FrameSide, *, orderly: bool) -> None:
+    def lost(self, side: FrameSide) -> None:
         """The leg of ``side`` is gone: the other side is told by a Close where that cuts no frame in two."""
-        ending = self._ending
-        if ending is None:
-            ending = Ending(Cause.CLIENT_LOST if side.side is Side.CLIENT else Cause.SERVER_LOST, side.side)
-            self._note(ending)
+        ending = self._begin(Ending(_of(side, Cause.CLIENT_LOST, Cause.SERVER_LOST), side.side))
         other = side.other
         if other.gone:
             self._done(ending)
             return
-        self._deliver_verdict(other)
         other.leg.unregisterProducer()
-        other.resumeProducing()
-        self._set_deadline()
+        other.listen()
         self._tell(other, ending.cause)
 
     def violated(self, side: FrameSide, error: FrameError) -> None:
         """``side`` broke a rule: it hears the fault's own code, the other side that of the table."""
-        faults, default = (_CLIENT_FAULTS, Cause.CLIENT_PROTOCOL)
-        if side.side is Side.SERVER:
-            faults, default = _SERVER_FAULTS, Cause.SERVER_PROTOCOL
-        cause = faults.get(error.code, default)
-        self._note(Ending(cause, side.side, error.code, error.text, error.text))
-        self._set_deadline()
+        cause = _FAULTS[side.side].get(error.code, _of(side, Cause.CLIENT_PROTOCOL, Cause.SERVER_PROTOCOL))
+        self._begin(Ending(cause, side.side, error.code, error.text, error.text))
         side.deaf = True
-        side.verdict = (error.code, error.text)
-        # What it still sends is read and dropped, so that its Close is not lost in a reset.
-        side.resumeProducing()
-        self._tell(side.other, cause)
-        if side.other.gone or side.other.scanner.closed or side.other.deaf:
-            self._deliver_verdict(side)
+        side.listen()
+        other = side.other
+        if not side.shut:
+            side.verdict = (error.code, error.text)
+        self._tell(other, cause)
+        if side.shut or other.gone or other.ended or other.deaf or other.said is not None:
+            self._tell(side, cause)
         else:
             wait = min(VERDICT_WAIT, self._limits.close_timeout / 2)
-            self._verdict_timer = self._wheel.after(wait, lambda: self._deliver_verdict(side))
+            self._verdict_timer = self._wheel.after(wait, lambda: self._tell(side, cause))
 
-    def _deliver_verdict(self, side: FrameSide) -> None:
-        """Close the side that broke a rule, once the answers to what it sent before that have come back."""
-        verdict, side.verdict = side.verdict, None
-        if self._verdict_timer is not None:
-            self._verdict_timer.cancel()
-            self._verdict_timer = None
-        if verdict is not None and not side.gone:
-            side.send_close(*verdict)
-            side.leg.loseWriteConnection()
-
-    def _tell(self, side: FrameSide, cause: Cause) -> None:
-        """Close ``side`` for ``cause``, which lies on the other side; abort it where a frame to it is half sent."""
-        code = cause.value.to_client if side.side is Side.CLIENT else cause.value.to_server
-        if side.gone or side.shut:
-            self._hang_up(side)
-        elif not code or not side.send_close(code, cause.value.text):
-            side.leg.abortConnection()
-
-    def heed_rates(self, side: FrameSide) -> None:
-        """Count what came from ``side`` against its rates; control frames count as messages."""
-        wait = side.over_rate(self._wheel.seconds())
-        if wait <= 0 or side.deaf:
-            return
+    def over_rate(self, side: FrameSide) -> bool:
+        """``side`` is ahead of its rates; False where it is to wait."""
         if self._limits.limit_action == "wait":
-            side.hold(wait, self._wheel.after)
-        else:
-            self.violated(side, FrameError(1008, "too much in too little time"))
+            return False
+        self.violated(side, FrameError(1008, "too much in too little time"))
+        return True
 
     # What the gateway asks
 
     def close(self, cause: Cause, reason: str = "") -> None:
         row = cause.value
         reason = reason or row.text
-        self._note(Ending(cause, row.side, row.to_client or None, reason))
-        self._set_deadline()
-        for side, code in ((self._client, row.to_client), (self._server, row.to_server)):
-            if code and not side.send_close(code, reason):
-                side.close_at_boundary(code, reason)
-            self._hang_up(side)
+        self._begin(Ending(cause, row.side, row.to_client or None, reason))
+        for side in (self._client, self._server):
+            self._tell(side, cause, reason)
 
     def abort(self, cause: Cause) -> None:
-        self._note(Ending(cause, cause.value.side))
-        self._force()
+        self._begin(Ending(cause, cause.value.side))
+        for side in (self._client, self._server):
+            side.leg.abortConnection()
 
     def at_boundary(self) -> bool:
         sides = (self._client, self._server)
         return all(side.scanner.at_message_boundary and not side.scanner.held for side in sides)
 
     def inject(self, side: Side, frame: bytes) -> bool:
-        (self._client if side is Side.CLIENT else self._server).put_in(frame)
-        return True
+        return (self._client if side is Side.CLIENT else self._server).put_in(frame)
 
     def replace_leg(self, side: Side, leg: Leg, initial: bytes) -> bool:
         return False
@@ -248,74 +219,78 @@ class Frames:
             rtt_server=self._server.rtt,
         )
 
-    # Now and then
+    # What is seen now and then
 
-    def _look_later(self) -> None:
-        limits = self._limits
-        times = (limits.ping_interval, limits.ping_timeout, limits.idle_timeout, limits.slow_consumer_timeout)
-        delay = look_every(*times)
-        if self._until:
-            left = max(0.0, self._until - self._wheel.seconds())
-            delay = min(delay, left) if delay else left
-        if delay:
-            self._timer = self._wheel.after(delay, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        now, limits = self._wheel.seconds(), self._limits
-        if self._ending is not None:
-            return
-        for side in (self._client, self._server):
-            if side.look_alive(now) is Act.DEAD:
-                self._give_up(side, Cause.CLIENT_DEAD, Cause.SERVER_DEAD)
-                return
-            if limits.slow_consumer_timeout and side.is_stuck(now, limits.slow_consumer_timeout):
-                self._give_up(side, Cause.CLIENT_STUCK, Cause.SERVER_STUCK)
-                return
-        if limits.idle_timeout and self._is_idle(now):
-            self.close(Cause.IDLE)
-        elif self._until and now >= self._until:
-            self.close(Cause.MAX_AGE)
-        else:
-            self._look_later()
-
-    def _is_idle(self, now: float) -> bool:
-        """Whether no data frame has passed for the idle time-out; pings are no activity."""
+    def _data(self) -> int:
+        """Grows with every data frame, and while a long one passes; pings are no activity."""
         client, server = self._client.scanner, self._server.scanner
-        data = client.frames - client.controls + server.frames - server.controls
-        if data != self._idle_messages:
-            self._idle_messages = data
-            self._idle_since = now
-        return now - self._idle_since >= self._limits.idle_timeout
+        frames = client.frames - client.controls + server.frames - server.controls
+        return frames + client.payload_bytes + server.payload_bytes
 
-    def _give_up(self, side: FrameSide, if_client: Cause, if_server: Cause) -> None:
-        cause = if_client if side.side is Side.CLIENT else if_server
-        self._note(Ending(cause, side.side))
-        side.leg.abortConnection()
+    def _judged(self, cause: Cause) -> None:
+        side = cause.value.side
+        if side is Side.GATEWAY:
+            self.close(cause)
+        else:
+            self._begin(Ending(cause, side))
+            (self._client if side is Side.CLIENT else self._server).leg.abortConnection()
 
     # The end
 
-    def _note(self, ending: Ending) -> None:
+    def _begin(self, ending: Ending) -> Ending:
+        """The relay ends.  The first reason is the reason, which is returned."""
         if self._ending is None:
             self._ending = ending
+            self._watch.stop()
+            self._set_deadline()
+        return self._ending
+
+    def _tell(self, side: FrameSide, cause: Cause, reason: str = "") -> None:
+        """Send ``side`` its Close for ``cause``; abort it where a frame to it stays half sent."""
+        if side.gone or side.shut:
+            self.hang_up(side)
+            return
+        code, reason = self._last_word(side, cause, reason)
+        if not code or not side.send_close(code, reason):
+            side.leg.abortConnection()
+
+    def _last_word(self, side: FrameSide, cause: Cause, reason: str) -> tuple[int, str]:
+        """What its own fault has earned it, or its own Close as the answer, or what the table has."""
+        verdict, side.verdict = side.verdict, None
+        if verdict is not None:
+            if self._verdict_timer is not None:
+                self._verdict_timer.cancel()
+                self._verdict_timer = None
+            return verdict
+        row = cause.value
+        return side.said or (row.to_client if side.side is Side.CLIENT else row.to_server, reason or row.text)
 
     def _set_deadline(self) -> None:
-        if self._deadline is None:
-            self._deadline = self._wheel.after(self._limits.close_timeout, self._force)
+        self._deadline = self._wheel.after(self._limits.close_timeout, self._force)
 
     def _force(self) -> None:
-        """The closing handshake took too long, or nobody waits for it."""
+        """The closing handshake took too long.  Who waits for a Close gets one; who is still taking bytes may go on."""
         self._deadline = None
+        waits = False
         for side in (self._client, self._server):
-            if not side.gone:
-                if side.shut and side.scanner.closed and not side.leg.queued:
-                    side.leg.loseConnection()
-                else:
-                    side.leg.abortConnection()
+            if side.gone:
+                continue
+            if not side.shut and (side.verdict is not None or side.said is not None):
+                self._tell(side, Cause.DONE)
+            if side.shut and side.leg.queued and side.has_moved():
+                waits = True
+            elif side.shut and not side.leg.queued:
+                side.leg.loseConnection()
+                waits = waits or side.leg.queued > 0  # close_notify
+            else:
+                side.leg.abortConnection()
+        if waits:
+            self._set_deadline()
 
     def _done(self, ending: Ending) -> None:
-        for timer in (self._timer, self._deadline, self._verdict_timer):
+        self._watch.stop()
+        for timer in (self._deadline, self._verdict_timer):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._deadline = self._verdict_timer = None
+        self._deadline = self._verdict_timer = None
         self._over(ending)
