@@ -97,6 +97,7 @@ class Messages:
 
     def _join(self, client: MessageSide, server: MessageSide) -> None:
         client.other, server.other = server, client
+        client.talk.towards, server.talk.towards = server.talk, client.talk
         client.leg.registerProducer(server, True)
         server.leg.registerProducer(client, True)
 

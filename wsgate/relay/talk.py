@@ -17,10 +17,11 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.python.failure import Failure
 
 from wsgate.config.model import RelayLimits
-from wsgate.relay.payloads import Masker, TextCheck, masked, masker_for
+from wsgate.relay.payloads import Masker, TextCheck, masker_for
+from wsgate.relay.speech import Speech
 from wsgate.transport.interfaces import Data, Leg
-from wsgate.wire.close_codes import FrameError, close_payload, parse_close
-from wsgate.wire.ws_encoding import BINARY, CLOSE, FIN, PING, RSV1, TEXT
+from wsgate.wire.close_codes import FrameError, parse_close
+from wsgate.wire.ws_encoding import BINARY, CLOSE, PING, RSV1, TEXT
 
 # autobahn has types for a part of what it offers.
 _quiet_logger: Any = txaio.tx.make_logger
@@ -58,11 +59,12 @@ class Heard(Protocol):
         """The leg is gone."""
 
 
-class Talk:
+class Talk(Speech):
     """What both of autobahn's protocols get in front of them; mixed in, so that its methods come first.
 
-    Plain attributes to read: ``frames`` and ``controls`` that came, ``messages`` among them, and what was sent.
+    Plain attributes to read: ``frames`` that came, ``controls`` among them, and ``messages``.
     ``held`` stops listening at once, between two frames of what has already been read; ``listen`` goes on.
+    ``towards`` is the talk that what is heard here is said on: it sends together what was heard together.
     """
 
     # The options of a factory are attributes of its class: with none to copy, a connection needs no dictionary of
@@ -82,18 +84,12 @@ class Talk:
     control_frame_data: Any
     processData: Callable[[], bool]
     makeConnection: Callable[[Any], None]
-    sendCloseFrame: Callable[[int | None, bytes], None]
-    _perMessageCompress: Any
 
-    #: 0x80 where frames that are sent get a mask.
-    mask_bit = 0
-
-    leg: Leg
     heard: Heard
+    towards: Speech
     held = False
     deaf = False
     frames = controls = messages = 0
-    frames_sent = messages_sent = 0
 
     _listening = False
     _rest = b""
@@ -142,11 +138,13 @@ class Talk:
         if self._listening:
             return
         self._listening = True
+        self.towards.collect()
         try:
             while not (self.held or self.deaf) and (self.processData() or self._next_piece()):
                 pass
         finally:
             self._listening = False
+            self.towards.flush()
         if self.deaf:
             self.data = self._rest = b""
 
@@ -282,41 +280,7 @@ class Talk:
             self.deaf = True
             self.heard.violated(code, reason)
 
-    # Towards the leg
-
-    def send(self, payload: bytes, binary: bool) -> None:
-        """Send a message in one frame, compressed where that was agreed and there is something to compress."""
-        self.messages_sent += 1
-        opcode = BINARY if binary else TEXT
-        deflate = self._perMessageCompress
-        if deflate is None or not payload:
-            self.sendFrame(opcode, payload)
-            return
-        deflate.start_compress_message()
-        self.sendFrame(opcode, deflate.compress_message_data(payload) + deflate.end_compress_message(), rsv=RSV1 >> 4)
-
-    def sendFrame(self, opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, **_: object) -> None:
-        """Send one frame; autobahn sends its Close frames by this, too."""
-        size = len(payload)
-        first = opcode | rsv << 4 | (FIN if fin else 0)
-        bit = self.mask_bit
-        if size < 126:
-            head = bytes((first, bit | size))
-        elif size < 0x10000:
-            head = bytes((first, bit | 126)) + size.to_bytes(2, "big")
-        else:
-            head = bytes((first, bit | 127)) + size.to_bytes(8, "big")
-        if bit:
-            key = self._random(4)
-            head += key
-            payload = masked(payload, key)
-        self.frames_sent += 1
-        self.leg.write(head + payload)
-
-    def send_close(self, code: int, reason: str) -> None:
-        """Send a Close with any code that may be sent, or an empty one for NO_CODE."""
-        payload = close_payload(code, reason)
-        self.sendCloseFrame(int.from_bytes(payload[:2], "big") if payload else None, payload[2:])
+    # What autobahn is not left to do
 
     def dropConnection(self, abort: bool = False) -> None:
         """The relay ends its legs itself."""
