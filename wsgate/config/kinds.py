@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wsgate.config import addresses, balancing, locations, values
+from wsgate.config import addresses, balancing, locations, probes, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,16 @@ NEXT_ON = Kind(
     balancing.next_on,
     "``off``, or some of ``error``, ``timeout``, ``invalid_header``, ``http_403``, ``http_404``, ``http_429``, "
     "``http_500``, ``http_502``, ``http_503``, ``http_504`` and ``non_idempotent``.",
+)
+PROBE = Kind(
+    "probe or off",
+    probes.probe,
+    "``off``, ``tcp``, ``http /health`` or ``websocket /chat``, and what differs from "
+    "``tcp interval=5s jitter=20% timeout=2s rise=2 fall=3``. For both others the host to ask for: "
+    "``http /health host=app.example.org``. For HTTP the method, the statuses that are well and a text in the body: "
+    "``http /health method=HEAD status=200-299,401 body=ok``. For WebSocket the subprotocol, a message, a text in its "
+    "answer and how soon a ping is answered: ``websocket /chat protocol=chat.v2 send=hello expect=welcome "
+    "within=500ms``.",
 )
 STICKY = Kind(
     "cookie or off",

@@ -264,6 +264,38 @@ class Queue:
     timeout: float = 10.0
 
 
+class ProbeKind(StrEnum):
+    """What a probe does: connect, ask by HTTP, or open a WebSocket and ping."""
+
+    TCP = "tcp"
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How the servers of an upstream are probed; times are seconds, ``jitter`` is a share of the interval.
+
+    ``method``, ``statuses`` and ``body`` are for ``http``, what follows them for ``websocket``; empty is not asked for.
+    """
+
+    kind: ProbeKind
+    path: str = "/"
+    interval: float = 5.0
+    jitter: float = 0.2
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
+    host: str = ""  # empty: the server's own
+    method: str = "GET"
+    statuses: frozenset[int] = frozenset(range(200, 400))
+    body: str = ""
+    protocol: str = ""
+    send: str = ""
+    expect: str = ""
+    within: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Sticky:
     """A cookie that binds clients to servers; ``max_age`` is in seconds, 0 until the browser is closed."""
@@ -319,6 +351,7 @@ class Upstream:
     queue: Queue = Queue()
     proxy_protocol: str = "off"  # or "v1" or "v2"
     sticky: Sticky | None = None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,6 +310,13 @@ _UPSTREAM = (
         "Bind each client to its server by a signed cookie; clients of one that cannot serve get another.",
         "cookie wsgate max_age=1d",
     ),
+    (
+        "probe",
+        k.PROBE,
+        "off",
+        "Ask each server again and again whether it is well; one that is not gets nothing.",
+        "websocket /wsapp interval=5s",
+    ),
     ("queue", k.QUEUE, "off", "Who may wait when every server has its max_conns; more get 503.", "100 timeout=5s"),
     ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),
     ("keepalive_timeout", k.DURATION, "60s", "How long they are kept."),

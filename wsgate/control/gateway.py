@@ -35,6 +35,7 @@ from wsgate.transport.openssl import Buffers
 from wsgate.transport.pipes import PipePool
 from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.attempt import Dialer
+from wsgate.upstream.prober import Prober, apply
 
 _log = Logger("wsgate")
 
@@ -100,6 +101,7 @@ class Gateway:
         )
         self._doors = Doors(self.runtime)
         self._standing = Standing(self.runtime, self._random)
+        self._prober = Prober(self.runtime.dialer, self._random, os.urandom, self._probed)
 
     @property
     def config(self) -> Config:
@@ -120,7 +122,11 @@ class Gateway:
         self._open_log()
         self._standing.apply(self.material.drained)
         self._doors.change(binds(self.config), sockets, self.material.drained)
+        self._prober.follow(self.runtime.plan.upstreams)
         self._expire_staples()
+
+    def _probed(self, upstream: str, key: str, up: bool) -> None:
+        apply(self.runtime.plan.upstreams, upstream, key, up, self.runtime.wheel.seconds())
 
     def _expire_staples(self) -> None:
         """Send no OCSP response that has grown old: clients refuse a connection for it, and bear its absence."""
@@ -182,6 +188,7 @@ class Gateway:
         removed = self._standing.removed(self.runtime.plan, staged.plan)
         self.material = staged.material
         self.runtime.plan = adopt(self.runtime.plan, staged.plan)
+        self._prober.follow(self.runtime.plan.upstreams)
         if before.gateway.access_log != self.config.gateway.access_log:
             if self._access_log is not None:
                 self._access_log.close()
@@ -286,6 +293,7 @@ class Gateway:
 
     def _finish(self, _: int) -> None:
         runtime = self.runtime
+        self._prober.stop()
         for members in runtime.plan.upstreams.values():
             members.idle.close()
         self._in_process.close()
