@@ -87,13 +87,16 @@ class TlsLeg(TcpLeg):
         except SSL.Error as error:
             self._refuse(_reason(error))
             return
-        self._send_pending()
-        if done and self._fd >= 0:
-            secured, self._secured, self._refused = self._secured, None, None
-            if secured is not None:
-                secured()
-            if self._fd >= 0:
-                self._read_plain()
+        if not done:
+            self._send_pending()
+            return
+        # What is left to say (a client's Finished, a server's tickets) goes out with the first answer, if that comes
+        # at once.
+        secured, self._secured, self._refused = self._secured, None, None
+        if secured is not None:
+            secured()
+        if self._fd >= 0:
+            self._read_plain()
 
     def _refuse(self, why: str) -> None:
         refused, self._secured, self._refused = self._refused, None, None
