@@ -22,6 +22,7 @@ from wsgate.config.model import (
     Listener,
     ProxyTarget,
     RedirectTarget,
+    RelayKind,
     RespondTarget,
     Route,
     Server,
@@ -52,12 +53,13 @@ class Builder:
     places: Places | None = None
 
     def plan(self, material: Material, before: Plan | None = None) -> Plan:
-        """Raises BuildError, CertificateError or ValueError, each with words for an operator.
+        """Raises BuildError, CertificateError, HookError or ValueError, each with words for an operator.
 
         TLS contexts of ``before`` are used again where neither options nor bytes have changed, also if ``before`` was
         built in another process that this one was forked from.
         """
         config = material.config
+        _prepare_relays(config.routes)
         contexts = {}
         upstreams = {}
         for upstream in config.upstreams.values():
@@ -160,6 +162,15 @@ def _resolved(material: Material, server: Server) -> Iterator[Server]:
         return
     for host in material.resolved[str(address)]:
         yield replace(server, address=Address(host, address.port), name=address.host)
+
+
+def _prepare_relays(routes: tuple[Route, ...]) -> None:
+    """Load autobahn and the hooks where a route needs them, once and before a fork; it takes a tenth of a second."""
+    for route in routes:
+        if route.websocket is RelayKind.MESSAGES:
+            from wsgate.relay.messages import prepare
+
+            prepare(route)
 
 
 def _responders(routes: tuple[Route, ...], before: Plan | None) -> Iterator[tuple[str, Responder]]:
