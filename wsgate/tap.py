@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from wsgate.config.load import load_config
 from wsgate.config.model import Config
-from wsgate.control.commander import Commander, OrderError
+from wsgate.control.alone import Alone
+from wsgate.control.commander import Commander
 from wsgate.control.crew import Crew
 from wsgate.control.limits import raise_descriptor_limit
 from wsgate.control.notify import Notify
+from wsgate.control.sockets import Sockets, activated, from_descriptors
+from wsgate.control.succession import Estate, SuccessionError, Successor, inherited, successor_command
 from wsgate.control.supervisor import Supervisor
 from wsgate.errors import WsgateError
 from wsgate.service import GatewayService
@@ -44,9 +48,19 @@ class Options(usage.Options):
 
 
 class _ProcessService(GatewayService):
-    """The gateway with its own process around it: every descriptor, a monotonic clock, signals, a control socket."""
+    """The gateway with its own process around it: every descriptor, a monotonic clock, signals, a control socket.
+
+    ``twistd`` are twistd's own options.
+    """
 
     commander: Commander | None = None
+
+    def __init__(self, config: Config, reactor: Any, wall: Callable[[], float], twistd: Any) -> None:
+        super().__init__(config, reactor, wall)
+        self._twistd = twistd
+        self._estate = inherited(os.environ)
+        command = successor_command(sys.orig_argv, sys.executable)
+        self._successor = Successor(reactor, command, dict(os.environ), os.getcwd())
 
     def privilegedStartService(self) -> None:
         raise_descriptor_limit()
@@ -55,19 +69,53 @@ class _ProcessService(GatewayService):
         except WsgateError as error:
             raise SystemExit(f"wsgate: {error}") from None
 
+    def _make(self) -> Supervisor:
+        wanted = self._config.gateway.workers
+        processes = wanted or len(os.sched_getaffinity(0))
+        workers = Alone(self._reactor, self._wall) if wanted == 1 else Crew(self._reactor, self._wall)
+        descriptors = self._estate.sockets if self._estate is not None else activated(_environment(), os.getpid())
+        sockets = Sockets(from_descriptors(descriptors))
+        return Supervisor(self._config, self._reactor, self._wall, workers, processes=processes, sockets=sockets)
+
     def startService(self) -> None:
-        supervisor = self._bind()
-        commander = Commander(supervisor, self._reactor, Notify(os.environ, os.getpid()), self._upgrade)
+        supervisor, estate = self._bind(), self._estate
+        notify = Notify(os.environ, os.getpid())
+        commander = Commander(supervisor, self._reactor, notify, self._upgrade, replace=estate is not None)
         supervisor.told = self._told
         self.commander = commander
+        if estate is None:
+            commander.start()
         super().startService()
-        commander.start()
         # The reactor sets its own handlers when it begins to run.
         self._reactor.callWhenRunning(self._take_signals)
+
+    def _take_over(self, estate: Estate) -> None:
+        """We accept in place of another process: its control socket and pid file are ours."""
+        if self.commander is not None:
+            self.commander.start()
+        if estate.pid_file:
+            self._twistd["pidfile"] = estate.pid_file
+        estate.take_over()
+
+    def _upgrade(self) -> Deferred[int]:
+        if self.supervisor is None or self.supervisor.stopping is not None:
+            raise SuccessionError("the gateway stops")
+        pid_file = self._twistd.get("pidfile", "")
+        absolute = os.path.abspath(pid_file) if pid_file else ""
+        return self._successor.start(self.supervisor.sockets.bound.values(), absolute).addCallback(self._succeeded)
+
+    def _succeeded(self, pid: int) -> int:
+        # twistd would remove the file of that name at its end, which is the successor's now.
+        if "pidfile" in self._twistd:
+            self._twistd["pidfile"] = ""
+        return pid
 
     def _told(self, event: str) -> None:
         if self.commander is not None:
             self.commander.told(event)
+        if event == "ready" and self._estate is not None:
+            estate, self._estate = self._estate, None
+            self._take_over(estate)
         if event == "stopped" and self.running:
             self._reactor.callLater(0, self._reactor.stop)
 
@@ -75,13 +123,6 @@ class _ProcessService(GatewayService):
         if self.commander is not None:
             self.commander.stop()
         return super().stopService()
-
-    def _make(self) -> Supervisor:
-        wanted = self._config.gateway.workers
-        if wanted == 1:
-            return super()._make()
-        processes = wanted or len(os.sched_getaffinity(0))
-        return Supervisor(self._config, self._reactor, self._wall, Crew(self._reactor, self._wall), processes=processes)
 
     # Signals
 
@@ -119,8 +160,14 @@ class _ProcessService(GatewayService):
         again = supervisor.stopping is not None
         supervisor.stop(at_once=again)
 
-    def _upgrade(self) -> Deferred[int]:
-        return fail(OrderError("this gateway cannot be replaced while it runs"))
+
+def _environment() -> dict[str, str]:
+    """The environment that the process began with; Twisted takes the sockets of systemd out of the present one."""
+    try:
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in (entry.partition(b"=") for entry in entries)}
 
 
 def makeService(options: Options) -> GatewayService:
@@ -130,4 +177,4 @@ def makeService(options: Options) -> GatewayService:
     host: Any = reactor
     # Deadlines must not follow the wall clock; no delayed call exists yet.
     host.seconds = time.monotonic
-    return _ProcessService(options.parsed, host, time.time)
+    return _ProcessService(options.parsed, host, time.time, options.parent or {})

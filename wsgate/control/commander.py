@@ -144,7 +144,7 @@ class Commander:
     def _succeeded(self, pid: int) -> Answer:
         self._notify.main_pid(pid)
         _log.info("process {pid} has taken over, this one drains", pid=pid)
-        self.supervisor.stop()
+        self.supervisor.stop(delay=False)
         return {"ok": True, "pid": pid}
 
     def _not_upgraded(self, failure: Failure) -> Answer:

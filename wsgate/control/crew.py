@@ -33,8 +33,8 @@ _log = Logger("wsgate.control")
 #: Seconds between two questions whether a worker still turns.
 BEAT = 1.0
 
-#: A worker that lived less long (seconds) has crashed at its start; those are started ever later, up to LAST seconds.
-YOUNG = 10.0
+#: A worker that lived less long (seconds) crashed at its start; those are started ever later, up to LAST seconds.
+YOUNG = 1.0
 FIRST, LAST = 0.1, 30.0
 
 #: Seconds that a worker may take beyond the drain time-out before it is killed.

@@ -11,6 +11,9 @@ from twisted.logger import Logger
 
 from wsgate.config.model import App
 
+#: Seconds until a port that was taken is tried again.
+AGAIN = 1.0
+
 _log = Logger("wsgate")
 
 
@@ -20,8 +23,9 @@ class DemoApps:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._running: dict[App, Any] = {}
+        self._again: Any = None
 
-    def start(self, apps: Sequence[App]) -> None:
+    def _start(self, apps: Sequence[App]) -> None:
         """Start those that do not run.  Raises CannotListenError."""
         for app in apps:
             if app not in self._running:
@@ -32,16 +36,24 @@ class DemoApps:
                 self._running[app] = service
 
     def change(self, apps: Sequence[App]) -> None:
-        """Stop those that are not wanted any more, then start the others; one that cannot listen is told of."""
+        """Stop those that are not wanted any more, then start the others; one that cannot listen is tried again."""
+        self._cancel()
         for app in [app for app in self._running if app not in apps]:
             stopped: Deferred[Any] = maybeDeferred(self._running.pop(app).stopService)
             stopped.addErrback(lambda failure: _log.failure("a demo server did not stop", failure))
         try:
-            self.start(apps)
+            self._start(apps)
         except CannotListenError as error:
-            _log.warn("a demo server cannot listen: {why}", why=error)
+            # The process that we take over from may still have the port.
+            _log.warn("a demo server cannot listen yet: {why}", why=error)
+            self._again = self._reactor.callLater(AGAIN, self.change, apps)
+
+    def _cancel(self) -> None:
+        if self._again is not None and self._again.active():
+            self._again.cancel()
 
     def stop(self) -> Deferred[Any]:
+        self._cancel()
         running, self._running = self._running, {}
         for service in running.values():
             service.stopService()

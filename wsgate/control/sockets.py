@@ -29,6 +29,8 @@ class Sockets:
             for key, (listener, address) in wanted.items():
                 if key not in self.bound:
                     found = self._take(key)
+                    if found is not None:
+                        found.listen(listener.backlog)
                     added[key] = found or bind(address, listener.backlog, listener.unix_mode)
         except BindError:
             for sock in added.values():

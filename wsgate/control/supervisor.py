@@ -235,14 +235,14 @@ class Supervisor:
 
     # Stop
 
-    def stop(self, *, at_once: bool = False) -> Deferred[None]:
+    def stop(self, *, at_once: bool = False, delay: bool = True) -> Deferred[None]:
         """Not ready any more; after ``drain_delay`` accept nothing, and end everything by ``drain_timeout``."""
         if self.stopping is None:
             self.stopping = Deferred()
             self.ready = False
             self.told("stopping")
-            delay = 0.0 if at_once else self.config.gateway.drain_delay
-            self._delay = self._reactor.callLater(delay, self._stop)
+            seconds = self.config.gateway.drain_delay if delay and not at_once else 0.0
+            self._delay = self._reactor.callLater(seconds, self._stop)
         if at_once and self._delay is not None:
             self._delay.cancel()
             self._stop()
