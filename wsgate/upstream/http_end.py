@@ -117,25 +117,27 @@ class ServerEnd:
     # The answer
 
     def dataReceived(self, data: Data) -> None:
-        try:
-            if self._phase is Phase.HEAD:
-                self._read_heads(data)
-            else:
-                self._read_body(data)
-        except HeadError as error:
-            self._fail(Cause.BAD_ANSWER, str(error))
-            return
+        if self._phase is Phase.HEAD:
+            self._read_heads(data)
+        else:
+            self._read_body(data)
         if self._phase is Phase.BODY:
             self._asking.answer_pause()
 
     def _read_heads(self, data: Data) -> None:
-        feeding: Data = data
-        while (head := self._reader.feed(feeding)) is not None:
+        while self._phase is Phase.HEAD:
+            try:
+                head = self._reader.feed(data)
+            except HeadError as error:
+                self._fail(Cause.BAD_ANSWER, str(error))
+                return
+            if head is None:
+                return
             if head.status >= 200 or head.status == 101:
                 self._read_answer(head)
-                return
-            self._asking.informed(head)
-            feeding = b""
+            else:
+                self._asking.informed(head)
+            data = b""
 
     def _read_answer(self, head: ResponseHead) -> None:
         self._head = head
@@ -152,7 +154,12 @@ class ServerEnd:
         body = self._body
         if body is None or self._phase is Phase.OVER:
             return
-        for piece in body.feed(data):
+        try:
+            pieces = body.feed(data)
+        except HeadError as error:
+            self._fail(Cause.BAD_ANSWER, str(error))
+            return
+        for piece in pieces:
             self._asking.answer_body(piece)
         # A client that went away meanwhile has ended this end too.
         if body.done and self._still_reading():

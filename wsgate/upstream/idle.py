@@ -18,11 +18,17 @@ class _Waiting:
 
     __slots__ = ("leg", "pool", "server", "timer")
 
-    def __init__(self, pool: IdleConnections, server: str, leg: Leg, timer: Timer) -> None:
+    timer: Timer
+
+    def __init__(self, pool: IdleConnections, server: str, leg: Leg) -> None:
         self.pool = pool
         self.server = server
         self.leg = leg
-        self.timer = timer
+
+    def expire(self) -> None:
+        # Out of the pool first: a leg that is closing takes no request, and closes a little later.
+        self.pool.drop(self)
+        self.leg.loseConnection()
 
     def dataReceived(self, data: Data) -> None:
         # Nobody asked: whatever it is, it must not become the answer to the next request.
@@ -67,7 +73,8 @@ class IdleConnections:
         if self._count >= self._most:
             leg.loseConnection()
             return
-        waiting = _Waiting(self, server, leg, self._wheel.after(self._timeout, leg.loseConnection))
+        waiting = _Waiting(self, server, leg)
+        waiting.timer = self._wheel.after(self._timeout, waiting.expire)
         leg.protocol = waiting
         self._servers.setdefault(server, []).append(waiting)
         self._count += 1
