@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import wsgate
+from tests.doubles.certificates import CertificateAuthority
 from wsgate.cli import main
 from wsgate.config.options import OPTIONS
 from wsgate.config.reference import reference, sample
@@ -47,6 +48,28 @@ def test_check_counts_one_problem_as_one(tmp_path: Path) -> None:
         f"{tmp_path / 'gone.ini'}: cannot be read: No such file or directory",
         "1 problem",
     ]
+
+
+def test_check_reads_certificates_as_a_start_would(tmp_path: Path) -> None:
+    issued = CertificateAuthority(tmp_path / "ca").issue("site.example", days=7)
+    ini = tmp_path / "tls.ini"
+    text = "[listener a]\nbind = 127.0.0.1:1\ntls = s\n[tls s]\ncertificate = {}\nkey = {}\n[route r]\nrespond = 204\n"
+    ini.write_text(text.format(issued.chain_path, issued.key_path))
+    good = CliRunner().invoke(main, ["check", "-c", str(ini)])
+    assert good.exit_code == 0
+    assert "certificate s: for site.example, until " in good.stdout
+    assert "warning: [tls s] the certificate has 7 days left: renew it" in good.stdout
+    issued.chain_path.write_text("garbage")
+    bad = CliRunner().invoke(main, ["check", "-c", str(ini)])
+    assert (bad.exit_code, bad.stdout) == (1, "")
+    assert bad.stderr.startswith(f"[tls s] {issued.chain_path}: expected certificates in PEM format")
+
+
+def test_check_makes_no_certificate(tmp_path: Path) -> None:
+    ini = tmp_path / "tls.ini"
+    ini.write_text("[listener a]\nbind = 127.0.0.1:1\ntls = s\n[tls s]\ncertificate = self-signed\n")
+    assert CliRunner().invoke(main, ["check", "-c", str(ini)]).exit_code == 0
+    assert not (tmp_path / "state").exists()
 
 
 def test_check_without_a_file_is_a_mistake_in_usage() -> None:

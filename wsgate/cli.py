@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def main() -> None:
 @click.option("-c", "--config", "path", required=True, type=click.Path(path_type=Path), help="The INI file.")
 def check(path: Path) -> None:
     """Tell every problem of an INI (exit code 1), or what would listen and where it would go."""
+    from wsgate.tls.report import inspect
+
     try:
         config = load_config(path)
     except ConfigError as error:
@@ -53,7 +56,15 @@ def check(path: Path) -> None:
         click.echo(error, err=True)
         click.echo(f"{count} problem{'' if count == 1 else 's'}", err=True)
         raise SystemExit(1) from None
+    reports, wrong = inspect(config, datetime.now(UTC))
+    if wrong:
+        click.echo("\n".join(wrong), err=True)
+        raise SystemExit(1)
     click.echo(summary(config))
+    if reports:
+        click.echo()
+    for report in reports:
+        click.echo("\n".join((report.line, *(f"warning: {warning}" for warning in report.warnings))))
 
 
 @main.command()

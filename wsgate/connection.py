@@ -34,6 +34,7 @@ _SPEAK_TLS = (
 )
 _TLS_1_3 = 0x0304
 _NO_TLS = TlsFacts()
+_HSTS = b"Strict-Transport-Security"
 
 
 class Connection:
@@ -222,9 +223,7 @@ class Connection:
         if self.place.listener.mode is Mode.TCP:
             Tunnelling(self, leg).start()
         else:
-            hsts = self.identity.hsts if self.identity is not None else b""
-            always = [(b"Strict-Transport-Security", hsts)] if hsts else []
-            self._http = HttpEnd(leg, self.place.listener, self.runtime.wheel, self._exchange, self.gone, always)
+            self._http = HttpEnd(leg, self.place.listener, self.runtime.wheel, self._exchange, self.gone)
             self._http.start()
 
     def _exchange(self) -> Exchange:
@@ -240,10 +239,13 @@ class Connection:
         self.runtime.live.connections.discard(self)
         self.place.open -= 1
 
-    def stop(self) -> None:
-        """The gateway stops: a connection that waits for a request is closed; one that is busy finishes first."""
+    def stop(self, *, gently: bool = False) -> None:
+        """The gateway stops: a connection that waits for a request is closed; one that is busy finishes first.
+
+        ``gently``: it may have the request that it waits for.
+        """
         if self._http is not None:
-            self._http.stop()
+            self._http.stop(gently=gently)
         elif self._timer is not None:
             self._give_up_unfinished()
 
@@ -353,7 +355,14 @@ class Connection:
         server = self.runtime.plan.config.gateway.server_header
         if server:
             fields.append((b"Server", server.encode("latin-1")))
-        return fields
+        return self.with_hsts(fields)
+
+    def with_hsts(self, fields: Fields) -> Fields:
+        """``fields`` of an answer, with Strict-Transport-Security where the section has it and no server sent it."""
+        hsts = self.identity.hsts if self.identity is not None else b""
+        if not hsts or any(name.lower() == _HSTS.lower() for name, _ in fields):
+            return fields
+        return [*fields, (_HSTS, hsts)]
 
     def record(self, kind: Kind) -> AccessRecord:
         """A record with what is known of the connection itself."""

@@ -163,7 +163,7 @@ class Proxying:
         record.status = head.status
         record.answer_time = exchange.connection.runtime.wheel.seconds() - self._since
         fields = end_to_end(head.fields, request=False) + binding_fields(exchange, self._members, state)
-        exchange.end.answer.head(head.status, head.reason, fields, head.framing)
+        exchange.end.answer.head(head.status, head.reason, exchange.connection.with_hsts(fields), head.framing)
 
     def _pass_over(self, status: int) -> None:
         """Leave this answer and ask the next server."""

@@ -147,7 +147,7 @@ class Upgrading:
         if self._end is not None:
             exchange.end.feed_from(self._end.leg)
         fields = end_to_end(head.fields, request=False) + binding_fields(exchange, self._members, self._state)
-        exchange.end.answer.head(head.status, head.reason, fields, head.framing)
+        exchange.end.answer.head(head.status, head.reason, exchange.connection.with_hsts(fields), head.framing)
 
     def answer_body(self, data: Data) -> None:
         self._exchange.end.answer.body(data)

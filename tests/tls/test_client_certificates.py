@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from tests.doubles.certificates import CertificateAuthority, IssuedCertificate
+from tests.doubles.processes import rss
 from tests.tls.handshakes import Handshake, OpenSslEnd, StdlibEnd, openssl_client, say, shake, stdlib_client
 from tests.tls.test_sections import listener
-from wsgate.config.model import TlsOptions
+from wsgate.config.model import Mode, TlsOptions
 from wsgate.tls.certificates import CertificateError
 from wsgate.tls.client_certificates import client_certificate
 from wsgate.tls.openssl import session_reused
@@ -155,11 +157,16 @@ def test_depth_counts_what_stands_between(
         assert "too many certificates stand between" in str(result.server_error)
 
 
+@pytest.mark.parametrize("mode", [Mode.HTTP, Mode.TCP])
 @pytest.mark.parametrize("auth", ["require", "optional"])
-def test_a_revoked_certificate_is_refused(authority: CertificateAuthority, tmp_path: Path, auth: str) -> None:
+def test_a_revoked_certificate_is_refused(
+    authority: CertificateAuthority, tmp_path: Path, auth: str, mode: Mode
+) -> None:
+    """On Layer 4 as well (nginx CVE-2026-28755)."""
     good, bad = authority.issue(ALICE, client=True), authority.issue("bob.example.org", client=True)
     crl = revocations(authority, tmp_path / "crl.pem", bad)
-    names = build(tmp_path, section(authority, auth=auth, crl=crl))
+    options = section(authority, auth=auth, crl=crl)
+    names = build_server_identities(listener("site", mode=mode), {"site": options}, tmp_path, NOW)
     assert meet(names, good)[0].done
     result, _ = meet(names, bad)
     assert not result.done
@@ -235,3 +242,18 @@ def test_browsers_are_told_which_authorities_count(authority: CertificateAuthori
     ours = openssl_client()
     assert shake(ours, server(names.identities[0])).done
     assert [name.CN for name in ours.connection.get_client_ca_list()] == ["Throw-away CA"]
+
+
+def test_many_handshakes_leave_no_sessions_behind(authority: CertificateAuthority, tmp_path: Path) -> None:
+    """OpenSSL CVE-2024-2511: without tickets, TLS 1.3 could fill a session cache without end."""
+    names = build(tmp_path, section(authority, auth="optional"))
+
+    def handshakes(count: int) -> None:
+        context = stdlib_client()
+        for _ in range(count):
+            assert shake(StdlibEnd(context), server(names.identities[0])).done
+
+    handshakes(200)
+    before = rss(os.getpid())
+    handshakes(600)
+    assert rss(os.getpid()) - before < 600 * 1024, "less than a kilobyte each: a session has more"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cryptography
+import OpenSSL
 import pytest
 from OpenSSL import SSL
 from OpenSSL._util import lib
@@ -46,3 +48,10 @@ def test_a_first_handshake_resumes_nothing(authority: CertificateAuthority) -> N
     assert shake(client, OpenSslEnd(connection)).done
     assert not session_reused(connection)
     assert not session_reused(client.connection)
+
+
+def test_the_libraries_are_newer_than_their_known_holes() -> None:
+    """OpenSSL CVE-2025-66199 (certificate compression), pyOpenSSL CVE-2026-27448 and -40475, cryptography -69247."""
+    assert lib.OpenSSL_version_num() >= 0x30606000
+    assert tuple(map(int, OpenSSL.__version__.split(".")[:2])) >= (26, 4)
+    assert tuple(map(int, cryptography.__version__.split(".")[:3])) >= (50, 0, 2)

@@ -123,14 +123,32 @@ def test_no_forward_secrecy_or_no_authenticated_cipher_no_connection(rsa_chain: 
     assert "handshake failure" in result.alert
 
 
-@pytest.mark.parametrize("first", ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"])
-def test_the_client_orders_the_ciphers(chain: CertificateChain, first: str) -> None:
-    client = stdlib_client(version=TLS12, ciphers=f"{first}:ECDHE-ECDSA-AES128-GCM-SHA256")
-    theirs, _ours, result = meet(context(chain), client)
-    assert result.done
-    used = theirs.tls.cipher()
-    assert used is not None
-    assert used[0] == first
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ("ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        ("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+        ("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ],
+)
+def test_the_order_is_ours_except_for_clients_that_want_chacha20(
+    chain: CertificateChain, offered: str, chosen: str
+) -> None:
+    client = StdlibEnd(stdlib_client(version=TLS12, ciphers=offered))
+    assert shake(client, served(context(chain))).done
+    cipher = client.tls.cipher()
+    assert cipher is not None
+    assert cipher[0] == chosen
+
+
+@pytest.mark.parametrize("first", [b"TLS_CHACHA20_POLY1305_SHA256", b"TLS_AES_256_GCM_SHA384"])
+def test_the_same_order_holds_for_tls_1_3(chain: CertificateChain, first: bytes) -> None:
+    ordered = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    ordered.set_tls13_ciphersuites(first + b":TLS_AES_128_GCM_SHA256")
+    client = openssl_client(ordered)
+    assert shake(client, served(context(chain))).done
+    chacha = first.startswith(b"TLS_CHACHA20")
+    assert client.connection.get_cipher_name() == (first.decode() if chacha else "TLS_AES_128_GCM_SHA256")
 
 
 def test_the_hybrid_group_is_taken_where_the_client_has_it(chain: CertificateChain) -> None:

@@ -13,7 +13,6 @@ from wsgate.downstream.read_ahead import ReadAhead
 from wsgate.transport.hub import Hub
 from wsgate.wire.client_hello import ClientHello, ClientHelloReader, HelloError, NotTls
 
-
 #: Why a connection is no TLS: the one failure that may have another way to go.
 NOT_TLS = "not TLS"
 

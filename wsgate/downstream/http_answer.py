@@ -22,14 +22,13 @@ class AnswerWriter:
     """The answer to one request.
 
     ``keep`` says whether the connection goes on behind it, ``begun`` whether its head has been made.  ``head`` is None
-    where the request could not be read.  ``always`` are fields that each answer has, where a server has not sent them.
+    where the request could not be read.
     """
 
-    __slots__ = ("_always", "_chunked", "_head_request", "_leg", "_minor", "_unsent", "begun", "keep")
+    __slots__ = ("_chunked", "_head_request", "_leg", "_minor", "_unsent", "begun", "keep")
 
-    def __init__(self, leg: Leg, head: RequestHead | None, keep: bool, always: Fields) -> None:
+    def __init__(self, leg: Leg, head: RequestHead | None, keep: bool) -> None:
         self._leg = leg
-        self._always = always
         self._minor = head.minor if head is not None else 1
         self._head_request = head is not None and head.method == b"HEAD"
         self._chunked = False
@@ -63,9 +62,6 @@ class AnswerWriter:
             fields.append(_CLOSE_UPGRADE if any(name == b"Upgrade" for name, _ in fields) else _CLOSE)
         elif not self._minor:
             fields.append(_KEEP_ALIVE)
-        if self._always:
-            said = {name.lower() for name, _ in fields}
-            fields += [field for field in self._always if field[0].lower() not in said]
         self._unsent = encode_response(status, reason or _PHRASES.get(status, b""), fields)
         self.begun = True
 

@@ -29,6 +29,9 @@ from wsgate.wire.http_head import RequestReader
 #: Bytes of a request body that must arrive within each body_timeout: a slow upload goes on, a drip does not.
 BODY_PACE = 64 * 1024
 
+#: Seconds for the first request of a connection, or the rest of a head, when the listener closes.
+FIRST_TIME = 1.0
+
 
 class Serving(Protocol):
     """What answers one request."""
@@ -66,7 +69,6 @@ class HttpEnd:
     """HTTP/1 on a client's leg.  ``gone()`` is called once, when the leg is gone and was not released to a relay."""
 
     __slots__ = (
-        "_always",
         "_begun_in",
         "_begun_out",
         "_body",
@@ -92,17 +94,10 @@ class HttpEnd:
     )
 
     def __init__(
-        self,
-        leg: Leg,
-        limits: Listener,
-        wheel: TimerWheel,
-        make: Callable[[], Serving],
-        gone: Callable[[], None],
-        always: Fields | None = None,
+        self, leg: Leg, limits: Listener, wheel: TimerWheel, make: Callable[[], Serving], gone: Callable[[], None]
     ) -> None:
         self.leg = leg
-        self._always = always or []
-        self.answer = AnswerWriter(leg, None, False, self._always)
+        self.answer = AnswerWriter(leg, None, False)
         self._limits = limits
         self._wheel = wheel
         self._make = make
@@ -153,8 +148,8 @@ class HttpEnd:
         self._cancel_timer()
         self._requests += 1
         self._phase = Phase.EXCHANGE
-        keep = head.keep_alive and self._requests < self._limits.keepalive_requests
-        self.answer = AnswerWriter(self.leg, head, keep, self._always)
+        last = self._stopping or self._requests >= self._limits.keepalive_requests
+        self.answer = AnswerWriter(self.leg, head, head.keep_alive and not last)
         self._more_expected = head.keep_alive
         self._wants_continue = head.expects_continue
         self._rest = self._reader.take_rest()
@@ -223,7 +218,7 @@ class HttpEnd:
         """Answer something that is not a request, and close."""
         self._cancel_timer()
         self._phase = Phase.EXCHANGE
-        self.answer = AnswerWriter(self.leg, None, False, self._always)
+        self.answer = AnswerWriter(self.leg, None, False)
         self._more_expected = True
         serving = self._serving = self._make()
         serving.refuse(self, cause, detail)
@@ -325,11 +320,17 @@ class HttpEnd:
         self._phase = Phase.CLOSING
         self.leg.loseConnection()
 
-    def stop(self) -> None:
-        """Close when the exchange that is going on is over; at once where there is none."""
+    def stop(self, *, gently: bool = False) -> None:
+        """Close when the exchange that is going on is over, or ``gently`` the next one; idle connections at once.
+
+        One that has just been accepted has a moment for its first request: its client was told that it is connected.
+        """
         self._stopping = True
         if self._phase is Phase.HEAD:
-            self.close()
+            if not self._requests or self._reader.begun:
+                self._arm(FIRST_TIME, self.close)
+            elif not gently:
+                self.close()
         elif not self.answer.begun:
             self.answer.keep = False
 

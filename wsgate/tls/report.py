@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from wsgate.config.model import TlsOptions
-from wsgate.tls.material import TlsMaterial, chain_of
-from wsgate.tls.sections import section_warnings
+from wsgate.config.model import Config, TlsOptions
+from wsgate.tls.certificates import CertificateError
+from wsgate.tls.material import SELF_SIGNED, TlsMaterial, chain_of, read_material
+from wsgate.tls.sections import make_identity, section_warnings
+from wsgate.tls.towards_servers import UpstreamTlsContext
 
 #: Days before the end when a certificate is a matter of concern: what renews at two thirds of 90 days has 30 left.
 SOON = 14
@@ -58,3 +60,25 @@ def certificate_reports(
         if 0 < left < SOON:
             warnings += (f"[tls {name}] the certificate has {left:.0f} days left: renew it",)
         yield CertificateReport(name, names, chain.not_after, left, chain.fingerprint, warnings)
+
+
+def inspect(config: Config, now: datetime) -> tuple[list[CertificateReport], list[str]]:
+    """Look at the files of a configuration as a start would, and make nothing: the reports, and what is wrong."""
+    reports: list[CertificateReport] = []
+    wrong: list[str] = []
+    for name, options in config.tls.items():
+        if options.certificate == SELF_SIGNED:
+            continue
+        try:
+            material = read_material(options, config.gateway.state_dir, now)
+            make_identity(options, material, now, ())
+            reports += certificate_reports(config.tls, {name: material}, now)
+        except CertificateError as error:
+            wrong.append(f"[tls {name}] {error}")
+    for upstream in config.upstreams.values():
+        try:
+            if upstream.tls is not None:
+                UpstreamTlsContext(upstream.tls)
+        except CertificateError as error:
+            wrong.append(f"[upstream {upstream.name}] {error}")
+    return reports, wrong

@@ -53,7 +53,7 @@ def build_server_identities(
         materials = read_materials([listener], sections, state_dir, now)
     alpn = HTTP_1 if listener.mode is Mode.HTTP else ()
     served = {identity.section: identity for identity in previous.identities} if previous is not None else {}
-    identities = [_identity(sections[name], materials[name], now, alpn, served.get(name)) for name in listener.tls]
+    identities = [make_identity(sections[name], materials[name], now, alpn, served.get(name)) for name in listener.tls]
     return ServerNames(identities, UnknownNames(listener.unknown_names))
 
 
@@ -80,9 +80,14 @@ def names_warnings(names: ServerNames, now: datetime) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _identity(
-    options: TlsOptions, material: TlsMaterial, now: datetime, alpn: tuple[bytes, ...], served: ServerIdentity | None
+def make_identity(
+    options: TlsOptions,
+    material: TlsMaterial,
+    now: datetime,
+    alpn: tuple[bytes, ...],
+    served: ServerIdentity | None = None,
 ) -> ServerIdentity:
+    """One section ready to be served, or ``served`` where that is the same.  Raises ``CertificateError``."""
     if served is not None and served.options == options and served.material == material:
         return served
     chain = chain_of(options, material)
