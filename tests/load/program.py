@@ -254,15 +254,15 @@ async def certificate(load: Load, number: int) -> None:
 
 async def upgrade(load: Load, number: int) -> None:
     """Another process takes over: every WebSocket gets a whole Close, and comes back to the new one."""
-    before = load.totals.closed[1001]
+    before = load.totals.closed.get(1001, 0)
     open_before = [one for one in load.sockets if one.open]
     await load.ask("upgrade")
     loop = asyncio.get_running_loop()
     end = loop.time() + 30
     while any(one.open for one in open_before) and loop.time() < end:
         await asyncio.sleep(0.05)
-    if load.totals.closed[1001] - before != len(open_before):
-        closed = load.totals.closed[1001] - before
+    if load.totals.closed.get(1001, 0) - before != len(open_before):
+        closed = load.totals.closed.get(1001, 0) - before
         load.report.failures.append(f"{closed} of {len(open_before)} WebSockets got a Close with 1001")
     load.sockets.clear()
     await load.open_all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import Counter
 from dataclasses import dataclass, field
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -47,7 +46,7 @@ class Totals:
     received: int = 0
     out_of_order: int = 0  # lost before, duplicated or reordered
     cut: int = 0  # ended without a whole Close
-    closed: Counter[int] = field(default_factory=Counter)  # by the code of the Close that came
+    closed: dict[int, int] = field(default_factory=dict)  # by the code of the Close that came
     closed_at: list[float] = field(default_factory=list)
     refused: int = 0  # connections that could not be made
     opened: int = 0
@@ -85,7 +84,8 @@ class Socket:
                     self._received += 1
                     totals.received += 1
                 elif opcode == CLOSE:
-                    totals.closed[int.from_bytes(payload[:2], "big")] += 1
+                    code = int.from_bytes(payload[:2], "big")
+                    totals.closed[code] = totals.closed.get(code, 0) + 1
                     totals.closed_at.append(asyncio.get_running_loop().time())
                     self.open = False
                     self._writer.write(frame(CLOSE, payload[:2], masked=True))
