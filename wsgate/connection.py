@@ -246,7 +246,7 @@ class Connection:
         """
         if self._http is not None:
             self._http.stop(gently=gently)
-        elif self._timer is not None:
+        elif self._timer is not None and not gently:
             self._give_up_unfinished()
 
     @property

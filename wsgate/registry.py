@@ -37,8 +37,8 @@ class Accepted(Protocol):
     @property
     def listener_name(self) -> str: ...
 
-    def stop(self) -> None:
-        """Close it unless something is going on."""
+    def stop(self, *, gently: bool = False) -> None:
+        """Close it unless something is going on; ``gently`` after what comes next."""
 
     def dismiss(self, plan: Plan) -> None:
         """A reload took place: close it as ``stop`` does if ``plan`` has no such listener any more."""

@@ -258,12 +258,12 @@ class Gateway:
 
     # Stop
 
-    def retire(self) -> None:
+    def retire(self, *, gently: bool = True) -> None:
         """Accept no more; what is open goes on until it ends by itself."""
         self._retired = True
         self._doors.close()
         for connection in list(self.runtime.live.connections):
-            connection.stop()
+            connection.stop(gently=gently)
 
     @property
     def idle(self) -> bool:
@@ -275,7 +275,7 @@ class Gateway:
         if self._stopping is None:
             self._stopping = Deferred()
             self.drop()
-            self.retire()
+            self.retire(gently=False)
             for draining in self._drainings:
                 draining.stop()
             draining = self._drain(lambda live: True, Cause.STOPPING, done=lambda: self.idle)
