@@ -14,6 +14,7 @@ from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayKind
 from wsgate.facts import wanted_by_request
 from wsgate.proxying import request_fields, request_target
+from wsgate.redialling import Handshake, Redialling
 from wsgate.relay.choice import websocket_relay
 from wsgate.relay.interfaces import Opening, WebSocketLegs
 from wsgate.routing.table import Match
@@ -42,10 +43,12 @@ class Upgrading:
         "_match",
         "_members",
         "_offer",
+        "_request",
         "_since",
         "_state",
         "_timer",
         "_upgrade",
+        "_wanted",
     )
 
     def __init__(self, exchange: Exchange, match: Match, members: UpstreamMembers, upgrade: Upgrade) -> None:
@@ -54,14 +57,18 @@ class Upgrading:
         self._members = members
         self._upgrade = upgrade
         # The client's key goes on to the server: both compute the same answer from it.
-        keeps_extensions = match.route.extensions == "pass" and match.route.websocket is not RelayKind.MESSAGES
+        route = match.route
+        is_plain = route.extensions == "strip" or route.on_server_loss == "hold"
+        keeps_extensions = not is_plain and route.websocket is not RelayKind.MESSAGES
         self._offer = upgrade if keeps_extensions else upgrade._replace(extensions=b"")
+        self._request = b""
         self._end: ServerEnd | None = None
         self._state: ServerState | None = None
         self._timer: Timer | None = None
         connection = exchange.connection
         self._since = connection.runtime.wheel.seconds()
-        self._dialling = Dialling(connection.runtime.dialer, members, self, wanted_by_request(exchange, members))
+        self._wanted = wanted_by_request(exchange, members)
+        self._dialling = Dialling(connection.runtime.dialer, members, self, self._wanted)
 
     def begin(self) -> None:
         self._dialling.next()
@@ -78,7 +85,8 @@ class Upgrading:
         self._end = ServerEnd(leg, wheel, b"GET", self._members.options.response_timeout, self)
         leg.registerProducer(exchange.end.leg, True)
         fields = upgrade_fields(request_fields(exchange), self._offer)
-        self._end.ask(encode_request(b"GET", request_target(exchange, self._match), fields), NO_BODY)
+        self._request = encode_request(b"GET", request_target(exchange, self._match), fields)
+        self._end.ask(self._request, NO_BODY)
 
     def dial_failed(self, cause: Cause, detail: str) -> None:
         self._note_server(None)
@@ -215,9 +223,18 @@ class Upgrading:
                 runtime.pipes,
                 runtime.random,
                 session.over,
+                self._redial(session, agreed),
             ),
         )
         session.start(relay, from_client, from_server)
+
+    def _redial(self, session: Session, agreed: Agreed) -> Redialling | None:
+        """Who finds another server when this one is lost, where the route holds its clients."""
+        exchange, route = self._exchange, self._match.route
+        if route.on_server_loss != "hold":
+            return None
+        handshake = Handshake(self._request, self._offer, agreed)
+        return Redialling(exchange.connection.runtime, self._members, session, route, self._wanted, handshake)
 
     def _opening(self, head: ResponseHead, agreed: Agreed) -> Opening:
         exchange = self._exchange

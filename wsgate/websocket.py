@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsgate.balance.servers import ServerState
+from wsgate.causes import Cause, Side
 from wsgate.observe.record import AccessRecord
 from wsgate.registry import Live
 from wsgate.relay.interfaces import Ending, Relay
@@ -20,7 +21,7 @@ class Session:
     The exchange that opened it, with the request's head, is let go: thousands of sessions are idle at a time.
     """
 
-    __slots__ = ("_connection", "_live", "_members", "_record", "_relay", "_since", "_state")
+    __slots__ = ("_connection", "_has_place", "_live", "_members", "_record", "_relay", "_since", "_state")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Session:
         self._members = members
         self._state = state
         self._since = since
+        self._has_place = True
         self._relay: Relay | None = None
         self._live: Live | None = None
 
@@ -53,6 +55,21 @@ class Session:
         )
         relay.start(from_client, from_server)
 
+    def left(self) -> None:
+        """The server is lost, the client is held."""
+        now = self._connection.runtime.wheel.seconds()
+        self._members.closed(self._state, now, now - self._since, Ending(Cause.SERVER_LOST, Side.SERVER))
+        self._state.released()
+        self._has_place = False
+
+    def moved(self, state: ServerState) -> None:
+        """Another server, whose place is taken, goes on."""
+        self._state = state
+        self._has_place = True
+        self._record.server = str(state.server)
+        if self._live is not None:
+            self._live.server = str(state.server)
+
     def over(self, ending: Ending) -> None:
         """Both legs are gone: write the record, give the place back."""
         record, connection, relay = self._record, self._connection, self._relay
@@ -70,8 +87,9 @@ class Session:
         record.duration = runtime.wheel.seconds() - self._since
         record.close_code, record.close_reason = ending.code, ending.reason
         record.cause, record.closed_by, record.detail = ending.cause.label, ending.closed_by.value, ending.detail
-        self._members.closed(self._state, runtime.wheel.seconds(), record.duration, ending)
-        self._state.released()
+        if self._has_place:
+            self._members.closed(self._state, runtime.wheel.seconds(), record.duration, ending)
+            self._state.released()
         runtime.log(record)
         self._relay = self._live = None
         connection.gone()

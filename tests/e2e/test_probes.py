@@ -86,7 +86,7 @@ def test_http_probes_look_at_the_answer(
 def greeter(connection: ServerConnection) -> None:
     for message in connection:
         connection.send("unasked")
-        connection.send(f"welcome {message}")
+        connection.send(f"welcome {message!r}")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ class Need:
     met: Callable[[Any], bool]
 
 
-_RELAY = ("websocket", "origins", "extensions", "compression", "on_message", *LIMITS)
+_HOLD = ("hold_buffer", "hold_timeout", "replay")
+_RELAY = ("on_server_loss", *_HOLD, "websocket", "origins", "extensions", "compression", "on_message", *LIMITS)
 _MESSAGES = ("compression", "on_message")
 _FRAMES = (
     *("max_frame", "max_message", "max_fragments", "validate_utf8", "ping_interval", "ping_timeout"),
@@ -103,6 +104,14 @@ NEEDS = (
         ("websocket",),
         lambda x: x.websocket is not RelayKind.TUNNEL,
     ),
+    Need(
+        "route",
+        ("on_server_loss", *_HOLD),
+        "websocket = frames",
+        ("websocket",),
+        lambda x: x.websocket is RelayKind.FRAMES,
+    ),
+    Need("route", _HOLD, "on_server_loss = hold", ("on_server_loss",), lambda x: x.on_server_loss == "hold"),
     Need("route", ("ping_timeout",), "ping_interval", ("ping_interval",), lambda x: x.limits.ping_interval > 0),
     Need("route", ("max_age_jitter",), "max_age", ("max_age",), lambda x: x.limits.max_age > 0),
     Need(

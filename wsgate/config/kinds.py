@@ -119,6 +119,7 @@ EXTENSIONS = _choice("pass", "strip")
 COMPRESSION = _choice("off", "client")
 ENCODED_SLASH = _choice("refuse", "pass")
 LIMIT_ACTION = _choice("close", "wait")
+SERVER_LOSS = _choice("close", "hold")
 PROXY_VERSION = _choice("off", "v1", "v2")
 BALANCE = Kind(
     "order of servers",

@@ -221,6 +221,10 @@ class Route:
     encoded_slash: str  # "refuse" or "pass"
     max_body: int  # 0: no limit
     limits: RelayLimits
+    on_server_loss: str = "close"  # or "hold", relay frames only
+    hold_buffer: int = 65_536
+    hold_timeout: float = 30.0
+    replay: int = 0  # the client's first messages, said again to another server
     client_certs: tuple[str, ...] = ()  # "any" or TYPE:VALUE of a verified client certificate; empty: none is asked for
 
 

@@ -13,6 +13,10 @@ def websocket_relay(route: Route, legs: WebSocketLegs) -> Relay:
         from wsgate.relay.messages import Messages
 
         return Messages(legs, route)
+    if route.websocket is RelayKind.FRAMES and legs.redial is not None:
+        from wsgate.relay.holding import HoldingFrames
+
+        return HoldingFrames(legs, legs.redial)
     if route.websocket is RelayKind.FRAMES:
         from wsgate.relay.frames import Frames
 

@@ -27,11 +27,12 @@ class FrameSide:
 
     Plain attributes to read: ``said`` is the Close that came from this leg; ``shut``, that one has been sent to it, and
     nothing follows (RFC 6455 section 5.5.1); ``verdict``, the Close that it has earned by a fault and gets shortly;
-    ``deaf``, that it is not listened to any more, since it broke a rule; ``ended``, that it will send no more.
+    ``deaf``, that it is not listened to any more, since it broke a rule; ``ended``, that it will send no more;
+    ``is_asked``, that a ping of the other side waits for its answer.
     """
 
     __slots__ = (
-        "_asked",
+        "is_asked",
         "_close",
         "_flow_paused",
         "_pending",
@@ -66,7 +67,7 @@ class FrameSide:
         self.rtt: float | None = None
         self._pending: tuple[bytes, ...] = ()
         self._close = b""  # a Close that waits for a boundary; nothing follows it
-        self._asked = False  # a ping of the other side waits for this peer's answer
+        self.is_asked = False
         self._ping = b""
         self._pinged_at = 0.0
         self._taken = -1
@@ -131,13 +132,13 @@ class FrameSide:
         if control.opcode == CLOSE:
             return other.verdict is not None or bool(other._close)
         if control.opcode == PING:
-            other._asked = True
+            other.is_asked = True
         elif self._ping and control.payload == self._ping:
             self._ping = b""
             self.rtt = self.relay.seconds() - self._pinged_at
             return True
         else:
-            self._asked = False
+            self.is_asked = False
         return False
 
     def _close_came(self, control: Control) -> None:
@@ -217,7 +218,7 @@ class FrameSide:
     def send_ping(self) -> None:
         """Not while a relayed ping waits for its pong, which tells as much: a peer may answer only the latest one
         (RFC 6455 section 5.5.3)."""
-        if not self._asked:
+        if not self.is_asked:
             self._ping = self.relay.random(PING_SIZE)
             self._pinged_at = self.relay.seconds()
             self.put_in(self._frame(PING, self._ping))

@@ -33,7 +33,7 @@ _FAULTS = {
 
 
 @lru_cache(maxsize=256)
-def _rules(limits: RelayLimits, masked: bool, deflate: bool) -> FrameRules:
+def rules_of(limits: RelayLimits, masked: bool, deflate: bool) -> FrameRules:
     """One set of rules for all WebSockets of a route."""
     return FrameRules(
         masked=masked,
@@ -74,8 +74,8 @@ class Frames:
         self._over: Callable[[Ending], None] = legs.over
         self._answer = legs.opening.answer
         self.random = legs.random
-        self._client = self._client_side(legs.client, FrameScanner(_rules(limits, True, deflate)))
-        self._server = FrameSide(self, Side.SERVER, legs.server, FrameScanner(_rules(limits, False, deflate)))
+        self._client = self._client_side(legs.client, FrameScanner(rules_of(limits, True, deflate)))
+        self._server = self._server_side(legs.server, FrameScanner(rules_of(limits, False, deflate)))
         self._client.other, self._server.other = self._server, self._client
         self._watch = Watch(legs.wheel, limits, self._data, self._judged)
         self._ending: Ending | None = None
@@ -88,6 +88,9 @@ class Frames:
         if allowance is None:
             return FrameSide(self, Side.CLIENT, leg, scanner)
         return RatedSide(self, Side.CLIENT, leg, scanner, allowance)
+
+    def _server_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
+        return FrameSide(self, Side.SERVER, leg, scanner)
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> None:
         """Answer the client, wire the producers, then take what came behind the handshakes."""

@@ -87,11 +87,33 @@ class Opening:
     secure: bool
 
 
+class Held(Protocol):
+    """A relay that has lost its server and keeps its client."""
+
+    def replace_leg(self, side: Side, leg: Leg, initial: bytes) -> bool: ...
+
+    def give_up(self, cause: Cause, detail: str) -> None:
+        """No server was found in time: close the client."""
+
+
+class Redial(Protocol):
+    """Finds another server for a WebSocket; ``buffer`` bytes are kept meanwhile, ``replay`` messages said again."""
+
+    buffer: int
+    replay: int
+
+    def begin(self, relay: Held) -> None:
+        """The server is lost: bring another one, or give up."""
+
+    def stop(self) -> None:
+        """The client has gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebSocketLegs:
     """What every relay of a WebSocket is made of.  ``random`` gives unpredictable bytes, for masks and pings.
 
-    ``over`` is called once, when both legs are gone.
+    ``over`` is called once, when both legs are gone.  With ``redial`` the client is kept when its server is lost.
     """
 
     client: Leg
@@ -103,3 +125,4 @@ class WebSocketLegs:
     pipes: PipePool
     random: Callable[[int], bytes]
     over: Callable[[Ending], None]
+    redial: Redial | None = None

@@ -1,0 +1,203 @@
+"""The ``frames`` relay where the client's WebSocket outlives its server: it is held while another server is found.
+
+A server may be replaced only where no message is half passed on, in either direction.  What the client begins to say
+after the loss is kept and goes to the new server, once; what it said before was passed on once, and may have been lost
+with the old one.
+"""
+
+from __future__ import annotations
+
+from wsgate.causes import Cause, Side
+from wsgate.relay.allowance import Allowance
+from wsgate.relay.frame_side import FrameSide
+from wsgate.relay.frames import Frames, rules_of
+from wsgate.relay.interfaces import Ending, Redial, Traffic, WebSocketLegs
+from wsgate.relay.parked import ParkedLeg, ParkedSide
+from wsgate.relay.parting import Parting
+from wsgate.relay.rated_side import RatedSide
+from wsgate.transport.interfaces import Data, Leg
+from wsgate.wire.close_codes import parse_close
+from wsgate.wire.ws_encoding import CLOSE, PING, PONG, encode_frame
+from wsgate.wire.ws_first import FirstMessages
+from wsgate.wire.ws_frames import Control, FrameScanner
+
+#: With these codes a server says that it goes, and not that the client should.
+_LEAVING = frozenset({1001, 1011, 1012, 1013, 1014})
+
+
+class _KeptSide(FrameSide):
+    """The client's side: it notes the first messages, and its pings are answered while there is no server."""
+
+    __slots__ = ()
+
+    relay: HoldingFrames
+
+    def dataReceived(self, data: Data) -> None:
+        if self.relay.first is not None and self.relay.first.wants_more and not self.deaf:
+            self.relay.first.feed(data)
+        super().dataReceived(data)
+
+    def _ends_here(self, control: Control) -> bool:
+        if control.opcode == PING:
+            self.relay.last_ping = control.payload
+        if self.relay.is_held and control.opcode == PING:
+            self.leg.write(encode_frame(PONG, control.payload))
+            return True
+        return super()._ends_here(control) or self.relay.is_held and control.opcode == PONG
+
+
+class _KeptRatedSide(RatedSide, _KeptSide):
+    __slots__ = ()
+
+
+class _LeavingSide(FrameSide):
+    """A server's side: a Close that only says that the server goes is not for the client."""
+
+    __slots__ = ()
+
+    relay: HoldingFrames
+
+    def _ends_here(self, control: Control) -> bool:
+        return self._leaves(control) or super()._ends_here(control)
+
+    def _close_came(self, control: Control) -> None:
+        if self._leaves(control):
+            self.leg.write(self._frame(CLOSE, control.payload))
+            self.relay.hold()
+        else:
+            super()._close_came(control)
+
+    def _leaves(self, control: Control) -> bool:
+        return control.opcode == CLOSE and parse_close(control.payload)[0] in _LEAVING and self.relay.may_hold()
+
+
+class HoldingFrames(Frames):
+    """A ``Frames`` whose server can be replaced; ``redial`` finds the next one.
+
+    ``first`` notes what is said again to a new server, ``last_ping`` is the client's.
+    """
+
+    __slots__ = ("_before", "_parked", "_redial", "_replay", "first", "last_ping")
+
+    def __init__(self, legs: WebSocketLegs, redial: Redial) -> None:
+        self.first = FirstMessages(redial.replay, redial.buffer) if redial.replay else None
+        self.last_ping = b""
+        self._redial = redial
+        self._replay = b""
+        self._parked: ParkedLeg | None = None
+        self._before = Traffic()
+        super().__init__(legs)
+
+    def _client_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
+        allowance = Allowance.of(self._limits, self._wheel.seconds())
+        if allowance is None:
+            return _KeptSide(self, Side.CLIENT, leg, scanner)
+        return _KeptRatedSide(self, Side.CLIENT, leg, scanner, allowance)
+
+    def _server_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
+        return _LeavingSide(self, Side.SERVER, leg, scanner)
+
+    # The loss
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there is no server now."""
+        return self._parked is not None
+
+    def may_hold(self) -> bool:
+        """Whether the client can go on with another server: no message is half passed on, and it has not left."""
+        client = self._client
+        if self._ending is not None or self.is_held or self.first is not None and self.first.overflowed:
+            return False
+        if client.gone or client.ended or client.shut or client.deaf or client.said is not None:
+            return False
+        return client.scanner.at_message_boundary and self._server.scanner.at_message_boundary
+
+    def ended(self, side: FrameSide) -> None:
+        if side is self._server and side.said is None and not side.deaf and self.may_hold():
+            self.hold()
+        else:
+            super().ended(side)
+
+    def lost(self, side: FrameSide) -> None:
+        if side is self._server and self.may_hold():
+            self.hold()
+        else:
+            super().lost(side)
+
+    def _judged(self, cause: Cause) -> None:
+        if cause.value.side is Side.SERVER and self.may_hold():
+            self.hold()
+            self._watch.start(self._client, self._server, self.random)
+        else:
+            super()._judged(cause)
+
+    def hold(self) -> None:
+        """Keep what the client says, and look for another server."""
+        client, lost = self._client, self._server
+        self._before.frames_out += lost.scanner.frames
+        self._before.messages_out += lost.scanner.messages
+        client.leg.unregisterProducer()
+        lost.leg.unregisterProducer()
+        if not lost.gone:
+            Parting(lost.leg, self._wheel, self._limits.close_timeout).begin()
+        if lost.is_asked:
+            client.leg.write(encode_frame(PONG, self.last_ping))
+        client.is_asked = False
+        self._replay = self.first.messages if self.first is not None else b""
+        self._parked = parked = ParkedLeg(self._redial.buffer)
+        side = ParkedSide(self, Side.SERVER, parked, self._scanner())
+        self._join(side)
+        parked.registerProducer(client, True)
+        client.resumeProducing()
+        self._redial.begin(self)
+
+    def _scanner(self) -> FrameScanner:
+        return FrameScanner(rules_of(self._limits, False, False))
+
+    def _join(self, side: FrameSide) -> None:
+        """Make ``side`` the server's."""
+        side.leg.protocol = side
+        side.other, self._client.other = self._client, side
+        self._server = side
+        self._watch.replace_server(side)
+
+    # The return
+
+    def replace_leg(self, side: Side, leg: Leg, initial: bytes) -> bool:
+        """Go on with the server on ``leg``, which is paused: it hears what is replayed, and what was said meanwhile."""
+        parked, self._parked = self._parked, None
+        if parked is None or side is not Side.SERVER:
+            return False
+        server, client = self._server_side(leg, self._scanner()), self._client
+        self._join(server)
+        leg.registerProducer(client, True)
+        client.leg.registerProducer(server, True)
+        kept = self._replay + parked.take()
+        if kept:
+            leg.write(kept)
+        if not leg.queued:
+            client.resumeProducing()
+        if initial:
+            server.dataReceived(initial)
+        server.go_on()
+        return True
+
+    def give_up(self, cause: Cause, detail: str) -> None:
+        """No server was found in time."""
+        self._begin(Ending(cause, Side.SERVER, detail=detail))
+        self._tell(self._client, cause)
+
+    def _begin(self, ending: Ending) -> Ending:
+        ending = super()._begin(ending)
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            self._redial.stop()
+            self._wheel.after(0, parked.abortConnection)
+        return ending
+
+    def traffic(self) -> Traffic:
+        traffic = super().traffic()
+        traffic.frames_out += self._before.frames_out
+        traffic.messages_out += self._before.messages_out
+        return traffic
