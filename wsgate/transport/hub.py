@@ -85,12 +85,13 @@ class _Turn:
                 except Exception:
                     _log.failure("a delayed step failed")
 
-    def _deliver(self, descriptor: Descriptor, events: int) -> None:
+    def _failed(self, descriptor: Descriptor) -> None:
+        """``ready`` raised: that connection ends, and no other.  A hub that raises would be dropped by its reactor."""
+        _log.failure("a connection failed inside the gateway")
         try:
-            descriptor.ready(events)
-        except Exception:
-            _log.failure("a connection failed inside the gateway")
             descriptor.broken()
+        except Exception:
+            _log.failure("a failed connection could not be closed")
 
 
 class EpollHub(_Turn):
@@ -145,8 +146,7 @@ class EpollHub(_Turn):
                         try:
                             descriptor.ready(happened)
                         except Exception:
-                            _log.failure("a connection failed inside the gateway")
-                            descriptor.broken()
+                            self._failed(descriptor)
                 if self._soon:
                     self._run_soon()
                 if len(events) < 2:
@@ -224,7 +224,9 @@ class ReactorHub(_Turn):
     def deliver(self, watched: _Watched, events: int) -> None:
         self._dispatching = True
         try:
-            self._deliver(watched.descriptor, events)
+            watched.descriptor.ready(events)
+        except Exception:
+            self._failed(watched.descriptor)
         finally:
             self._dispatching = False
         if self._soon:

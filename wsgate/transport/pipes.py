@@ -8,6 +8,7 @@ calls and needs no pipe.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from typing import Final
@@ -88,9 +89,12 @@ class Splice:
         except BlockingIOError:
             self._return_pipe()
             return
-        except OSError:
+        except OSError as error:
             self._return_pipe()
-            self._source.lost()
+            self._source.drain_with(None)
+            if error.errno != errno.EINVAL:
+                self._source.lost()
+            # Otherwise this kind of socket cannot be spliced from: user space will do.
             return
         self._source.received += moved
         self._inside = moved
@@ -113,6 +117,8 @@ class Splice:
         except BlockingIOError:
             moved = 0
         except OSError:
+            self._return_pipe()
+            self._source.drain_with(None)
             self._target.lost()
             return
         self._target.sent += moved

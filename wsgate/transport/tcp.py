@@ -32,6 +32,7 @@ class Way(Enum):
     OPEN = "open"
     ENDING = "ending"  # writing only: a FIN follows what is queued
     ENDED = "ended"
+    BROKEN = "broken"  # writing only: sending failed, and the leg is about to be lost
 
 
 class TcpLeg:
@@ -168,8 +169,8 @@ class TcpLeg:
             self._producer.resumeProducing()
 
     def _broken_pipe(self) -> None:
-        """Sending failed.  The socket reports the error to the hub as well, and there the leg ends."""
-        self._writing = Way.ENDED
+        """Sending failed: the leg ends as lost, but not inside the call that wrote."""
+        self._writing = Way.BROKEN
         self._queue = None
         self.queued = 0
         self._hub.soon(self.lost)
@@ -260,7 +261,7 @@ class TcpLeg:
         until it is read from again, since the hub would report the hang-up without end.
         """
         if events & ERROR or self._reading is Way.ENDED:
-            self._close(LOST if events & ERROR or self._writing is Way.OPEN else DONE)
+            self._close(DONE if self._writing is Way.ENDED and not events & ERROR else LOST)
         else:
             self._unwatch()
 
@@ -288,6 +289,7 @@ class TcpLeg:
     def loseConnection(self) -> None:
         if self._fd >= 0 and not self._closing:
             self._closing = True
+            self._reading = Way.ENDED
             if not self.queued:
                 self._hub.soon(self._end_done)
             self._interest()
@@ -343,7 +345,7 @@ class TcpLeg:
 
     def _wanted(self) -> int:
         wanted = WRITE if self.queued or self._feeder is not None else 0
-        if not self._paused and self._reading is Way.OPEN and not self._closing:
+        if not self._paused and self._reading is Way.OPEN:
             wanted |= READ
         return wanted
 

@@ -51,6 +51,7 @@ class TimerWheel:
         self._tick = tick
         self._slots: dict[int, dict[Timer, None]] = {}
         self._due: list[int] = []
+        self._firing: dict[Timer, None] = {}
         self._turn: Delayed | None = None
         self._turn_at = 0
 
@@ -79,7 +80,7 @@ class TimerWheel:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
-        for slot in self._slots.values():
+        for slot in (self._firing, *self._slots.values()):
             for timer in list(slot):
                 timer.cancel()
         self._slots.clear()
@@ -95,7 +96,7 @@ class TimerWheel:
         self._turn = None
         now = self._reactor.seconds()
         while self._due and self._due[0] * self._tick <= now:
-            slot = self._slots.pop(heapq.heappop(self._due))
+            slot = self._firing = self._slots.pop(heapq.heappop(self._due))
             for timer in list(slot):
                 try:
                     timer.fire()
