@@ -24,12 +24,10 @@ class CountingLeg(MemoryLeg):
         super().write(data)
 
 
-def writer(
-    method: str = "GET", version: str = "1.1", *, keep: bool = True, always: Fields | None = None
-) -> tuple[AnswerWriter, CountingLeg]:
+def writer(method: str = "GET", version: str = "1.1", *, keep: bool = True) -> tuple[AnswerWriter, CountingLeg]:
     leg = CountingLeg(lambda call: None)
     head = parse_request(f"{method} / HTTP/{version}\r\nHost: a\r\n\r\n".encode(), 100)
-    return AnswerWriter(leg, head, keep, always or []), leg
+    return AnswerWriter(leg, head, keep), leg
 
 
 def test_head_and_body_go_out_in_one_write() -> None:
@@ -114,10 +112,3 @@ def test_interim_answers_go_out_at_once_and_only_to_http_1_1() -> None:
     old, leg = writer(version="1.0")
     old.informational(103, b"Early Hints", [])
     assert not leg.writes
-
-
-def test_some_fields_are_always_said_but_once() -> None:
-    answer, leg = writer(always=[(b"Strict-Transport-Security", b"max-age=1"), (b"X-A", b"ours")])
-    answer.head(200, b"", [(b"strict-transport-security", b"theirs")], NO_BODY)
-    answer.end()
-    assert leg.take() == b"HTTP/1.1 200 OK\r\nstrict-transport-security: theirs\r\nX-A: ours\r\n\r\n"

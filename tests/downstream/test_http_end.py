@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.downstream.end_rig import Answering, Rig
 from wsgate.causes import Cause
 from wsgate.downstream.backpressure import SEND_TIMEOUT
-from wsgate.downstream.http_end import BODY_PACE
+from wsgate.downstream.http_end import BODY_PACE, FIRST_TIME
 from wsgate.downstream.lingering import LINGER_BYTES, LINGER_TIME
 from wsgate.transport.interfaces import NOBODY
 from wsgate.wire.framing import CHUNKED, NO_BODY, Ending, Framing
@@ -486,14 +488,68 @@ def test_a_reset_is_told_once() -> None:
     assert not len(rig.wheel)
 
 
+def test_a_fault_of_ours_is_no_fault_of_the_client() -> None:
+    rig = Rig()
+    rig.leg.arrive(GET)
+    rig.leg.abortConnection()
+    rig.settle()
+    assert rig.request.gone is Cause.INTERNAL
+    assert rig.gone == 1
+
+
 # The gateway stops
+
+
+def test_an_exchange_that_outlasts_the_drain_is_cut_by_the_gateway() -> None:
+    rig = Rig()
+    rig.leg.arrive(GET)
+    rig.end.stop()
+    rig.leg.abortConnection()
+    rig.settle()
+    assert rig.request.gone is Cause.STOPPING
 
 
 def test_a_connection_that_waits_is_closed_when_the_gateway_stops() -> None:
     rig = Rig()
+    rig.begun = answers_at_once
+    rig.leg.arrive(GET)
     rig.end.stop()
     rig.settle()
     assert rig.leg.closed
+
+
+@pytest.mark.parametrize("begun", [b"", GET[:5]])
+def test_a_connection_that_has_just_come_has_a_moment_when_the_gateway_stops(begun: bytes) -> None:
+    """Its client knows only that it is connected: the first request is answered, and is the last."""
+    rig = Rig()
+    rig.begun = answers_at_once
+    rig.leg.arrive(begun)
+    rig.end.stop()
+    rig.passes(FIRST_TIME / 2)
+    rig.leg.arrive(GET[len(begun) :])
+    assert b"Connection: close\r\n" in rig.heard()
+    rig.passes(LINGER_TIME)
+    assert rig.leg.closed
+
+
+def test_the_moment_has_an_end() -> None:
+    rig = Rig()
+    rig.end.stop()
+    rig.passes(FIRST_TIME)
+    assert rig.leg.closed
+
+
+def test_a_gentle_stop_leaves_idle_clients_their_next_request() -> None:
+    """A client may be sending it just now; it is told that it is the last."""
+    rig = Rig()
+    rig.begun = answers_at_once
+    rig.leg.arrive(GET)
+    rig.heard()
+    rig.end.stop(gently=True)
+    rig.passes(5)
+    assert not rig.leg.closed
+    rig.leg.arrive(GET)
+    assert b"Connection: close\r\n" in rig.heard()
 
 
 def test_an_exchange_finishes_when_the_gateway_stops() -> None:
@@ -526,3 +582,52 @@ def test_a_body_that_is_dropped_ends_the_connection_when_the_gateway_stops() -> 
     rig.settle()
     assert len(rig.requests) == 1
     assert rig.leg.closed
+
+
+# A law
+
+_BODIES = st.one_of(st.none(), st.binary(max_size=40))
+
+
+def _request(body: bytes | None, chunked: bool, taken: bool) -> bytes:
+    head = b"POST /%b HTTP/1.1\r\nHost: a\r\n" % (b"take" if taken else b"skip")
+    if body is None:
+        return head + b"\r\n"
+    if not chunked:
+        return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(body[n : n + 7]), body[n : n + 7]) for n in range(0, len(body), 7))
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+def _outcome(pieces: list[bytes]) -> tuple[bytes, list[bytes], int]:
+    """What a client gets that sends these pieces: each answer repeats the body where it is taken."""
+    rig = Rig()
+
+    def begin(answering: Answering) -> None:
+        if answering.head is not None and answering.head.target == b"/take":
+            answering.take_body()
+        else:
+            answering.answer(200, b"skipped")
+
+    def whole(answering: Answering) -> None:
+        if answering.head is not None and answering.head.target == b"/take":
+            answering.answer(200, answering.body)
+
+    rig.begun, rig.whole = begin, whole
+    for piece in pieces:
+        rig.leg.arrive(piece)
+        rig.settle()
+    return rig.heard(), [request.body for request in rig.requests], rig.gone
+
+
+@given(st.lists(st.tuples(_BODIES, st.booleans(), st.booleans()), max_size=6), st.data())
+def test_how_the_bytes_are_cut_makes_no_difference(
+    requests: list[tuple[bytes | None, bool, bool]], data: st.DataObject
+) -> None:
+    stream = b"".join(_request(*request) for request in requests)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=12)))
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    heard, bodies, gone = _outcome(pieces)
+    assert (heard, bodies, gone) == _outcome([stream])
+    assert bodies == [(body or b"") if taken else b"" for body, _, taken in requests]
+    assert heard.count(b"HTTP/1.1 200 OK\r\n") == len(requests)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import threading
 
 import pytest
 
+from tests.conftest import StartGateway
 from tests.doubles.http import Message, answer, read_answer, read_body, read_head, read_request, request
 from tests.doubles.raw import Wire
+from tests.doubles.waiting import until
 from tests.e2e.shared_site import BODY, Backend, Site
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -402,3 +406,49 @@ def test_a_file_goes_out_whole_to_a_client_of_any_pace(site: Site) -> None:
     found: list[Message] = [read_answer(slow), read_answer(slow)]
     assert found[0].body == wanted
     assert found[1].body == b"hello"
+
+
+STOPPING = """
+[gateway]
+drain_timeout = 1s
+
+[listener web]
+bind = 127.0.0.1:{web}
+
+[route app]
+upstream = app
+
+[upstream app]
+servers = {app}
+"""
+
+
+def test_a_gateway_that_stops_lets_answers_finish_and_cuts_the_rest(start_gateway: StartGateway, app: Backend) -> None:
+    """Idle connections end at once, busy ones behind their answer, and at drain_timeout those that are left."""
+    gateway = start_gateway(STOPPING, app=app.address)
+    finish = threading.Event()
+
+    def respond(seen: Message) -> bytes:
+        if seen.target == "/never":
+            finish.wait(10)
+        elif seen.target == "/late":
+            idle.expect_eof()
+        return answer(200, seen.target.encode())
+
+    app.responds(respond)
+    idle, late, never = (gateway.connect("web") for _ in range(3))
+    idle.send(request("GET", "/first"))
+    assert read_answer(idle).body == b"/first"
+    late.send(request("GET", "/late") + request("GET", "/too-late"))
+    never.send(request("GET", "/never"))
+    until(lambda: len(app.requests) == 3, "the requests at the server")
+    gateway.signal(signal.SIGTERM)
+    found = read_answer(late)
+    assert (found.body, found.get("Connection")) == (b"/late", "close")
+    late.expect_eof()
+    late.close()
+    never.expect_reset()
+    gateway.wait()
+    finish.set()
+    causes = {record["path"]: (record["cause"], record["closed_by"]) for record in gateway.records()}
+    assert causes == {"/first": ("done", "gateway"), "/late": ("done", "gateway"), "/never": ("stopping", "gateway")}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from random import Random
+
 import pytest
 
+from tests.doubles.frames import upgrade_request
 from tests.doubles.http import Message, read_answer, read_head, request
 from tests.doubles.raw import Wire
 from tests.e2e.shared_site import BODY, Backend, Site, refused
@@ -329,6 +333,41 @@ def test_a_head_of_64_megabytes_costs_no_memory(site: Site) -> None:
     assert read_answer(wire).status == 431
     assert site.gateway.rss() - before < 2 * 2**20
     assert site.record(wire)["bytes_in"] < 2**20
+
+
+def test_requests_with_random_faults_break_nothing(site: Site, app: Backend) -> None:
+    """400 requests with bytes changed, dropped, doubled or moved: each gets an answer or the end, and others theirs."""
+    chance = Random(20_261_122)
+    whole = (
+        request("POST", "/app/x?y=%20", "Cookie: a=b", "X-Forwarded-For: 1.2.3.4", body=b"hello"),
+        raw("POST /app/ HTTP/1.1", "Host: localhost", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"),
+        upgrade_request("/app/", "localhost", "Sec-WebSocket-Protocol: a, b", "Origin: http://localhost"),
+        request("GET", "/digits.txt", "Range: bytes=1-2", "If-None-Match: *", "Connection: close, x"),
+    )
+    answers = 0
+    for n in range(400):
+        data = bytearray(whole[n % len(whole)])
+        for _ in range(chance.randrange(1, 5)):
+            at, length = chance.randrange(len(data)), chance.randrange(1, 9)
+            piece = data[at : at + length]
+            match chance.randrange(4):
+                case 0:
+                    data[at : at + 1] = chance.randbytes(1)
+                case 1:
+                    del data[at : at + length]
+                case 2:
+                    data[at:at] = piece * chance.randrange(1, 4)
+                case _:
+                    del data[at : at + length]
+                    other = chance.randrange(len(data) + 1)
+                    data[other:other] = piece
+        with site.connect() as wire:
+            wire.send(bytes(data))
+            wire.half_close()
+            with contextlib.suppress(OSError):
+                answers += wire.rest().startswith(b"HTTP/1.1 ")
+    assert answers > 200
+    assert site.ask(request("GET", "/hello"))[1].body == b"hello"
 
 
 def test_fields_from_servers_cannot_break_the_answer(site: Site, app: Backend) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
 
+from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
 from wsgate.causes import Cause
@@ -18,6 +18,7 @@ from wsgate.config.model import Listener
 from wsgate.downstream.backpressure import Backpressure
 from wsgate.downstream.http_answer import AnswerWriter
 from wsgate.downstream.lingering import LINGER_BYTES, Lingering
+from wsgate.downstream.serving import Serving
 from wsgate.transport.interfaces import NOBODY, Data, Leg, Producer
 from wsgate.transport.wheel import Timer, TimerWheel
 from wsgate.wire.fields import Fields, HeadError
@@ -31,28 +32,6 @@ BODY_PACE = 64 * 1024
 
 #: Seconds for the first request of a connection, or the rest of a head, when the listener closes.
 FIRST_TIME = 1.0
-
-
-class Serving(Protocol):
-    """What answers one request."""
-
-    def begin(self, end: HttpEnd, head: RequestHead) -> None: ...
-
-    def refuse(self, end: HttpEnd, cause: Cause, detail: str) -> None:
-        """There is no request, only an answer to give: the head was wrong, too big or too late."""
-
-    def request_body(self, data: Data) -> None: ...
-
-    def request_end(self, trailers: Fields) -> None: ...
-
-    def request_failed(self, cause: Cause, detail: str) -> None:
-        """The body is wrong or too slow: answer so if there is no answer yet, else abort."""
-
-    def client_ended(self) -> bool:
-        """The client has sent its request and closed its direction: whether the answer goes on all the same."""
-
-    def client_gone(self, cause: Cause) -> None:
-        """The client has left before the answer was complete; nothing more can be written."""
 
 
 class Phase(Enum):
@@ -348,15 +327,16 @@ class HttpEnd:
         if body is not None and body.done and serving is not None and serving.client_ended():
             self._ended = True
             return
-        begun = self.answer.begun
+        leave = self.abort if self.answer.begun else self.close
         self._tell_gone(Cause.CLIENT_CLOSED)
-        if begun:
-            self.abort()
-        else:
-            self.close()
+        leave()
 
     def connectionLost(self, reason: Failure) -> None:
-        self._tell_gone(Cause.CLIENT_LOST)
+        if reason.type is not ConnectionAborted:
+            self._tell_gone(Cause.CLIENT_LOST)
+        else:
+            # Cut from our side in the middle of an exchange: at the end of a drain, or after a fault of our own.
+            self._tell_gone(Cause.STOPPING if self._stopping else Cause.INTERNAL)
         if self._phase is not Phase.LEFT:
             self._leave()
             self._gone()
