@@ -17,9 +17,10 @@ from wsgate.config.reference import reference, sample
 
 # Commands that live with what they run, imported when they are asked for: some of them need Twisted.
 _STEERING = ("status", "ready", "reload", "drain", "undrain", "kick", "upgrade")
-_ELSEWHERE = {"app": ("wsgate.apps.command", "app_command")} | {
-    name: ("wsgate.control.command", name) for name in _STEERING
-}
+_ELSEWHERE = {
+    "acme": ("wsgate.acme.command", "acme_command"),
+    "app": ("wsgate.apps.command", "app_command"),
+} | {name: ("wsgate.control.command", name) for name in _STEERING}
 
 
 class _Commands(click.Group):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from email.utils import formatdate
 
+from OpenSSL import SSL
+
+from wsgate.acme.places import ACME_TLS
+from wsgate.acme.tls_alpn import answer_context
 from wsgate.admission.trusted import peers_of
 from wsgate.causes import Cause
 from wsgate.config.model import Mode
-from wsgate.downstream.hello import NOT_TLS, HelloReading
+from wsgate.downstream.hello import NOT_TLS, SPEAK_TLS, HelloReading
 from wsgate.downstream.http_end import HttpEnd
 from wsgate.downstream.proxy_header import HeaderReading
 from wsgate.exchange import Exchange
 from wsgate.observe.record import AccessRecord, Kind
 from wsgate.open_connections import Counted
 from wsgate.runtime import ListenerPlan, Plan, Runtime
+from wsgate.tls.certificates import CertificateError
 from wsgate.tls.policies import server_connection
 from wsgate.tls.server_names import UNRECOGNIZED_NAME, ServerIdentity, ServerNames
 from wsgate.tls.sessions import TlsFacts, tls_facts
@@ -27,11 +33,6 @@ from wsgate.wire.client_hello import ClientHello
 from wsgate.wire.fields import Fields
 from wsgate.wire.proxy_protocol import ProxyHeader
 
-#: For those who speak HTTP to a TLS port; nginx answers so too.
-_SPEAK_TLS = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 34\r\n"
-    b"Connection: close\r\n\r\nbad request: this port speaks TLS\n"
-)
 _TLS_1_3 = 0x0304
 _NO_TLS = TlsFacts()
 _HSTS = b"Strict-Transport-Security"
@@ -161,6 +162,8 @@ class Connection:
         self._hello = None
         self.sni = hello.server_name or ""
         place = self.place
+        if hello.alpn == (ACME_TLS,) and place.names is not None and self._answer_authority(read):
+            return
         route = place.sni.choose(hello.server_name, hello.alpn)
         if route is not None:
             self.route, self.upstream = route.name, route.upstream
@@ -170,6 +173,24 @@ class Connection:
             self._pass_on(read)
         else:
             self._end_tls(place.names, hello, read)
+
+    def _answer_authority(self, read: bytes) -> bool:
+        """Show an ACME authority the certificate that it asks for, and close; False where none lies ready."""
+        acme = self.runtime.plan.acme
+        try:
+            context = answer_context(acme, self.sni) if acme is not None else None
+        except (CertificateError, ValueError):
+            return False
+        if context is None:
+            return False
+        connection = server_connection(context, tls13=True)
+        self._shake(connection, self._authority_answered, read)
+        return True
+
+    def _authority_answered(self) -> None:
+        if self.leg is not None:
+            self.leg.loseConnection()
+        self._end(Cause.DONE, "an answer to an ACME authority")
 
     def _pass_on(self, read: bytes) -> None:
         """Tunnel the connection as it is, behind the bytes that were read ahead."""
@@ -192,14 +213,12 @@ class Connection:
         self.place.handshakes += 1
         self._shaking = True
         self.names, self.identity = names, identity
-        connection = server_connection(identity.context, tls13=_TLS_1_3 in hello.versions)
+        self._shake(server_connection(identity.context, tls13=_TLS_1_3 in hello.versions), self._secured, read)
+
+    def _shake(self, connection: SSL.Connection, secured: Callable[[], None], read: bytes) -> None:
+        runtime = self.runtime
         leg = TlsLeg(
-            self.runtime.hub,
-            self._socket(),
-            connection,
-            self.runtime.buffers,
-            secured=self._secured,
-            refused=self._tls_refused,
+            runtime.hub, self._socket(), connection, runtime.buffers, secured=secured, refused=self._tls_refused
         )
         self._sock = None
         self.leg = leg
@@ -277,7 +296,7 @@ class Connection:
         if why == NOT_TLS and self._goes_without_tls(read):
             return
         speaks_http = self.place.listener.mode is Mode.HTTP and read[:8].split(b" ")[0].isalpha()
-        self._answer_and_give_up(_SPEAK_TLS if speaks_http else b"", why)
+        self._answer_and_give_up(SPEAK_TLS if speaks_http else b"", why)
 
     def _answer_and_give_up(self, answer: bytes, detail: str) -> None:
         if answer:

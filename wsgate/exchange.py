@@ -15,7 +15,7 @@ from wsgate.observe.record import AccessRecord, Kind
 from wsgate.proxying import Proxying
 from wsgate.routing.table import Match, SlashRedirect
 from wsgate.sending import Sending
-from wsgate.targets.answer import Answer, FileBlocks
+from wsgate.targets.answer import Answer, FileBlocks, text_answer
 from wsgate.targets.errors import error_answer
 from wsgate.targets.fixed import Redirect, Respond, slash_answer
 from wsgate.transport.interfaces import Data
@@ -82,6 +82,8 @@ class Exchange:
         self._note_request(head)
         try:
             self.target = self._read_target(head)
+            if self._answers_authority(head):
+                return
             self._serve(self._match(head), head)
         except HeadError as error:
             self.refuse_with(error.cause, str(error))
@@ -92,6 +94,14 @@ class Exchange:
         if names is not None and identity is not None and head.host and not names.serves(identity, head.host):
             raise HeadError(Cause.MISDIRECTED, f"{head.host} is not a name of the certificate that was served")
         return parse_target(head.target)
+
+    def _answers_authority(self, head: RequestHead) -> bool:
+        """Whether this is an ACME authority that asks for an answer which lies ready; it is given before any route."""
+        acme = self.plan.acme
+        answer = acme.answer(self.target.raw_path) if acme is not None else b""
+        if answer and head.method == b"GET":
+            self.give(text_answer(200, answer.decode("ascii")), Cause.DONE)
+        return bool(answer) and head.method == b"GET"
 
     def _match(self, head: RequestHead) -> Match | None:
         choice = self.connection.place.routes.choose(head.host, self.target.path, head.upgrade)
@@ -117,7 +127,9 @@ class Exchange:
             self.give(error_answer(Cause.METHOD, route.methods), Cause.METHOD)
             return
         if not self._shows_certificate(route):
-            self.give(error_answer(Cause.FORBIDDEN), Cause.FORBIDDEN, "no client certificate that the route lets through")
+            self.give(
+                error_answer(Cause.FORBIDDEN), Cause.FORBIDDEN, "no client certificate that the route lets through"
+            )
             return
         target = route.target
         if isinstance(target, ProxyTarget):
@@ -129,7 +141,9 @@ class Exchange:
     def _shows_certificate(self, route: Route) -> bool:
         """Whether the client has shown, in the handshake, a certificate that the route asks for."""
         certificate = self.connection.tls.certificate
-        return not route.client_certs or certificate is not None and not certificate.facts.isdisjoint(route.client_certs)
+        return (
+            not route.client_certs or certificate is not None and not certificate.facts.isdisjoint(route.client_certs)
+        )
 
     def _own_answer(self, match: Match, head: RequestHead) -> Answer:
         """What a route answers without asking a server."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from wsgate.acme.places import AcmePlaces
 from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
 from wsgate.config.model import Config, Listener, UpstreamTls
@@ -65,6 +66,7 @@ class Plan:
     upstreams: Mapping[str, UpstreamMembers]
     responders: Mapping[str, Responder]  # by route, for those that need no server
     origins: Mapping[str, OriginPolicy]  # by route
+    acme: AcmePlaces | None = None  # where answers to an authority lie
     contexts: Mapping[str, Trust] = field(default_factory=dict)  # by upstream, for the plan after this one
 
 

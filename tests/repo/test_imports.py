@@ -10,7 +10,7 @@ import pytest
 from tests.repo.tree import imports, module_of, modules, parsed
 
 FLOOR = ("wire", "routing", "admission", "balance", "observe", "config.model", "causes", "errors")
-PATH = (*FLOOR, "config", "tls", "transport", "relay", "downstream", "upstream", "targets", "registry")
+PATH = (*FLOOR, "config", "tls", "acme", "transport", "relay", "downstream", "upstream", "targets", "registry")
 
 # room: what it may import of the package beside itself, and why.
 ROOMS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -25,6 +25,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], str]] = {
     "observe": (("config.model", "errors", "causes"), "formats what it is given"),
     "transport": (("errors", "causes"), "moves bytes and knows nothing of what they mean"),
     "tls": (("wire", "config.model", "errors", "causes"), "certificates and names; the legs use its contexts"),
+    "acme": (("tls", "config", "errors"), "asks for certificates, apart from what carries traffic"),
     "relay": (("wire", "observe", "transport", "config.model", "errors", "causes"), "two legs, whoever made them"),
     "downstream": (
         (*FLOOR, "tls", "transport", "relay.interfaces", "targets.answer", "targets.errors"),
@@ -61,6 +62,7 @@ PROGRAMS = {
     "wsgate.service": "the same for a .tac and for embedding; offered by the package itself",
     "wsgate.cli": "the command line; offered by wsgate.__main__",
     "wsgate.apps.command": "one demo server alone, a program too",
+    "wsgate.acme.command": "what the gateway runs to get certificates, a program too",
 }
 OFFERED_BY = {"wsgate": {"wsgate.service"}, "wsgate.__main__": {"wsgate.cli"}, "wsgate.tap": {"wsgate.service"}}
 

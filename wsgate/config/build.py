@@ -31,6 +31,8 @@ from wsgate.config.options import LIMITS
 
 Values = Mapping[str, Any]
 SELF_SIGNED = "self-signed"
+#: Certificates whose files the gateway makes itself.
+MADE_HERE = (SELF_SIGNED, "acme")
 TARGETS = ("upstream", "static", "redirect", "respond")
 SNI = ("sni", "alpn", "tls")
 
@@ -42,8 +44,9 @@ def anchored(value: Any, base: Path) -> Any:
             return Path(os.path.normpath(base / value))
         case Address(path=path) if path:
             return Address(path=os.path.normpath(base / path))
-        case Server(address=address):
-            return replace(value, address=anchored(address, base))
+        case Server(address=address, file=file):
+            path = os.path.normpath(base / file) if file else ""
+            return replace(value, address=anchored(address, base), file=path)
         case tuple():
             return tuple(anchored(item, base) for item in value)
         case _:
@@ -63,7 +66,7 @@ def listener(name: str, values: Values) -> Listener:
 def tls(name: str, values: Values) -> TlsOptions:
     """A ``[tls NAME]`` section; the key is in the certificate's file where no other is named."""
     certificate = values["certificate"]
-    key = values["key"] if certificate == SELF_SIGNED or values["key"] else Path(certificate)
+    key = values["key"] if certificate in MADE_HERE or values["key"] else Path(certificate)
     return TlsOptions(name=name, **{**values, "certificate": str(certificate), "key": key})
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from wsgate.config.build import SELF_SIGNED
+from wsgate.config.addresses import is_literal
+from wsgate.config.build import MADE_HERE
 from wsgate.config.model import Config, Mode, ProxyTarget, RelayKind, StaticTarget
 from wsgate.config.options import LIMITS
 from wsgate.config.problems import Findings
@@ -40,6 +41,7 @@ _HTTP = (
     "trusted_proxies",
 )
 
+_ACME = ("acme_directory", "acme_email", "acme_ca", "acme_challenge")
 _UPSTREAM_TLS = ("tls_verify", "tls_ca", "tls_server_name", "tls_certificate", "tls_key", "tls_alpn")
 
 # Of several needs of one option the first that is not met is told.
@@ -56,8 +58,8 @@ NEEDS = (
         ("proxy_protocol",),
         lambda x: x.proxy_protocol,
     ),
-    Need("tls", ("key",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
-    Need("tls", ("ocsp",), "certificate = FILE", ("certificate",), lambda x: x.certificate != SELF_SIGNED),
+    Need("tls", ("key",), "certificate = FILE", ("certificate",), lambda x: x.certificate not in MADE_HERE),
+    Need("tls", ("ocsp",), "certificate = FILE", ("certificate",), lambda x: x.certificate not in MADE_HERE),
     Need(
         "tls",
         ("client_ca", "client_depth", "client_crl"),
@@ -65,6 +67,7 @@ NEEDS = (
         ("client_auth",),
         lambda x: x.client_auth != "off",
     ),
+    Need("tls", _ACME, "certificate = acme", ("certificate",), lambda x: x.certificate == "acme"),
     Need("tls", ("hsts_subdomains",), "hsts = 180d", ("hsts",), lambda x: x.hsts > 0),
     Need("route", ("alpn", "tls"), "sni = NAME", ("sni",), lambda x: False),
     Need(
@@ -135,6 +138,13 @@ NEEDS = (
         "proxy_protocol = off (a connection with a PROXY header belongs to one client)",
         ("proxy_protocol",),
         lambda x: x.proxy_protocol == "off",
+    ),
+    Need(
+        "upstream",
+        ("resolve",),
+        "a server with a host name, or srv:",
+        ("servers",),
+        lambda x: any(y.srv or y.address.host and not is_literal(y.address.host) for y in x.servers),
     ),
     Need("upstream", _UPSTREAM_TLS, "tls = on", ("tls",), lambda x: x.tls is not None),
     Need(

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from wsgate.config.build import SELF_SIGNED
+from wsgate.config.build import MADE_HERE
 from wsgate.config.model import Config, StaticTarget, TlsOptions, UpstreamTls
 from wsgate.config.problems import Findings
 
@@ -15,7 +15,7 @@ def check(config: Config, findings: Findings) -> None:
     """Look at each file and directory; those of options with a problem already are left alone."""
     for name, tls in config.tls.items():
         _client_files(name, tls, findings)
-        if tls.certificate != SELF_SIGNED and not findings.is_bad("tls", name, "certificate", "key"):
+        if tls.certificate not in MADE_HERE and not findings.is_bad("tls", name, "certificate", "key"):
             certificate = Path(tls.certificate)
             key = tls.key or certificate
             option = "certificate" if key == certificate else "key"
@@ -32,7 +32,7 @@ def check(config: Config, findings: Findings) -> None:
 
 
 def _client_files(name: str, tls: TlsOptions, findings: Findings) -> None:
-    for option in ("client_ca", "client_crl", "ocsp"):
+    for option in ("client_ca", "client_crl", "ocsp", "acme_ca"):
         path = getattr(tls, option)
         if path is not None:
             _tell(("tls", name, option), _unreadable(path), findings)

@@ -46,7 +46,11 @@ MODE_BITS = Kind("permissions", values.file_mode, "Octal permission bits such as
 TEXT = Kind("text", values.line, "Any text on one line.", empty="")
 PATH = Kind("path", values.file_path, f"A file or directory. {_PATH}")
 ACCESS_LOG = Kind("- | off | file", values.path_or("-", "off", example="logs/access.log"), "")
-CERTIFICATE = Kind("self-signed | file", values.path_or("self-signed", example="/etc/wsgate/site.pem"), "")
+CERTIFICATE = Kind(
+    "self-signed | acme | file", values.path_or("self-signed", "acme", example="/etc/wsgate/site.pem"), ""
+)
+URL = Kind("https URL", values.https_url, "A URL such as ``https://acme.example.org/directory``.")
+ACME_CHALLENGE = _choice("http-01", "tls-alpn-01")
 PYTHON_NAME = Kind("Python name", values.python_name, "An object in Python: ``package.module:name``.", empty="")
 NAME = Kind("name", values.section_name, "The name of another section.", empty="")
 NAMES = _list("names", values.section_name, "Names of other sections.")
@@ -88,8 +92,9 @@ SERVERS = _list(
     addresses.server,
     "Each an address to connect to (``127.0.0.1:9000``, ``app.example.org:9000``, ``[::1]:9000``, "
     "``unix:run/app.sock``) or ``python:package.module:factory``, a Twisted factory in the gateway's own process; "
-    "behind it, with nginx's meaning, ``weight=1``, ``max_fails=1``, ``fail_timeout=10s``, ``max_conns=0``, "
-    "``slow_start=0``, ``backup``, ``down``, ``drain``.",
+    "or, for those that come and go, ``srv:_ws._tcp.example.org`` (SRV records) or ``file:run/servers.txt`` (one server "
+    "a line, watched for changes); behind it, with nginx's meaning, ``weight=1``, ``max_fails=1``, "
+    "``fail_timeout=10s``, ``max_conns=0``, ``slow_start=0``, ``backup``, ``down``, ``drain``.",
     empty="expected at least one server such as 127.0.0.1:9000",
 )
 PATTERN = Kind(
@@ -121,6 +126,8 @@ ENCODED_SLASH = _choice("refuse", "pass")
 LIMIT_ACTION = _choice("close", "wait")
 SERVER_LOSS = _choice("close", "hold")
 PROXY_VERSION = _choice("off", "v1", "v2")
+RESOLVE = Kind("off, ttl or duration", balancing.resolve, "``off``, ``ttl``, or a duration such as ``30s``.")
+RESOLVERS = _list("DNS servers", addresses.resolver, "IP addresses with their ports: ``127.0.0.53:53``, ``[::1]:53``.")
 BALANCE = Kind(
     "order of servers",
     balancing.balance,

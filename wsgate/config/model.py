@@ -94,6 +94,7 @@ class GatewayOptions:
     removed: str = "drain"  # or "keep"
     worker_timeout: float = 10.0
     watch: float = 0.0  # 0: off
+    resolver: tuple[Address, ...] = ()  # DNS servers; empty: those of the system
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class TlsOptions:
     """A ``[tls NAME]`` section."""
 
     name: str
-    certificate: str  # "self-signed" or an absolute path
+    certificate: str  # "self-signed", "acme" or an absolute path
     key: Path | None
     names: tuple[str, ...]
     policy: str = "intermediate"  # or "modern"
@@ -112,6 +113,10 @@ class TlsOptions:
     ocsp: Path | None = None  # a response in DER
     hsts: float = 0.0  # seconds, 0: off
     hsts_subdomains: bool = False
+    acme_directory: str = ""
+    acme_email: str = ""
+    acme_ca: Path | None = None
+    acme_challenge: str = "http-01"  # or "tls-alpn-01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +259,13 @@ class Server:
     drain: bool = False  # no new clients, but those that are bound to it
     slow_start: float = 0.0  # seconds, 0: off
     name: str = ""  # the host name that ``address`` was resolved from, for TLS
+    srv: str = ""  # a name of SRV records instead of an address; the options hold for all servers that are found
+    file: str = ""  # an absolute path of a file with one server a line instead of an address
     factory: str = ""  # package.module:factory of an in-process Twisted factory, then ``address`` is empty
 
     def __str__(self) -> str:
+        if self.srv or self.file:
+            return f"srv:{self.srv}" if self.srv else f"file:{self.file}"
         return f"python:{self.factory}" if self.factory else str(self.address)
 
 
@@ -356,6 +365,7 @@ class Upstream:
     proxy_protocol: str = "off"  # or "v1" or "v2"
     sticky: Sticky | None = None
     probe: Probe | None = None
+    resolve: float = 0.0  # ask for names again: seconds, -1 as the answers say, 0 never
 
 
 @dataclass(frozen=True, slots=True)

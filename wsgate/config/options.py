@@ -74,6 +74,13 @@ _GATEWAY = (
         "0",
         "Connections of one client address, over all listeners and workers; 0: no limit.",
     ),
+    (
+        "resolver",
+        k.RESOLVERS,
+        "",
+        "DNS servers for names that are asked for again and for SRV records; empty: those of the system.",
+        "127.0.0.53:53",
+    ),
     ("drain_timeout", k.DURATION, "30s", "How long what is drained may take to end; then it is ended by force."),
     (
         "drain_delay",
@@ -153,7 +160,7 @@ _LISTENER = (
 )
 
 _TLS = (
-    ("certificate", k.CERTIFICATE, None, "A PEM file with its chain, or self-signed: made once.", "self-signed"),
+    ("certificate", k.CERTIFICATE, None, "A PEM file; self-signed, made once; or acme, renewed.", "self-signed"),
     ("key", k.PATH, "", "The PEM file of the key; empty: it is in the certificate's file.", "/etc/wsgate/key.pem"),
     (
         "names",
@@ -181,6 +188,20 @@ _TLS = (
     ("ocsp", k.PATH, "", "An OCSP response in DER to staple; it is read again when the file changes.", "site.ocsp"),
     ("hsts", k.DURATION_OR_OFF, "off", "Tell browsers to use https alone for so long (RFC 6797)."),
     ("hsts_subdomains", k.SWITCH, "off", "For all names below as well."),
+    (
+        "acme_directory",
+        k.URL,
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "The authority that signs. With acme its terms of service are agreed to.",
+    ),
+    ("acme_email", k.TEXT, "", "Where the authority writes to when something is wrong.", "webmaster@example.org"),
+    ("acme_ca", k.PATH, "", "The PEM file of what the authority's own certificate is verified with.", "acme-ca.pem"),
+    (
+        "acme_challenge",
+        k.ACME_CHALLENGE,
+        "http-01",
+        "How it is proven that the names are ours: it asks on port 80 of the names, or by TLS on port 443.",
+    ),
 )
 
 _ROUTE = (
@@ -267,6 +288,14 @@ _ROUTE = (
 
 _UPSTREAM = (
     ("servers", k.SERVERS, None, "The servers, one a line.", "127.0.0.1:9000 weight=2"),
+    (
+        "resolve",
+        k.RESOLVE,
+        "off",
+        "Ask for the names of servers again: by the TTL of the answers, or every so often; off: at the start only. SRV "
+        "records are asked for by their TTL at least.",
+        "ttl",
+    ),
     ("balance", k.BALANCE, "round_robin", "How the servers take turns.", "least_conn"),
     ("tls", k.SWITCH, "off", "Speak TLS to the servers."),
     ("tls_verify", k.SWITCH, "on", "Check their certificates."),

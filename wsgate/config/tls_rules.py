@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wsgate.config.model import Config, Listener, Mode, Route, SniRoute
+from wsgate.config.model import Config, Listener, Mode, Route, SniRoute, TlsOptions
 from wsgate.config.options import of_section
 from wsgate.config.problems import Findings, unknown
 
@@ -20,8 +20,23 @@ def check(config: Config, findings: Findings) -> None:
         if tls.client_auth != "off" and tls.client_ca is None and not findings.is_bad("tls", name, "client_ca"):
             text = f"client_auth = {tls.client_auth} needs client_ca = FILE: the authorities that sign the certificates"
             findings.problem("tls", name, "client_auth", text)
+        if tls.certificate == "acme" and not findings.is_bad("tls", name, "names"):
+            _acme(tls, config, findings)
     for http_route in config.routes:
         _client_certs(http_route, config, findings)
+
+
+def _acme(tls: TlsOptions, config: Config, findings: Findings) -> None:
+    if not tls.names:
+        findings.problem("tls", tls.name, "certificate", "acme needs names = example.org: what the certificate is for")
+    for name in tls.names:
+        if name.startswith("*.") or ":" in name or name.rpartition(".")[2].isdigit():
+            text = f"{name}: acme gives certificates for single host names here, no wildcards and no addresses"
+            findings.problem("tls", tls.name, "names", text, item=name)
+    plain = any(listener.mode is Mode.HTTP and not listener.tls for listener in config.listeners)
+    if tls.acme_challenge == "http-01" and not plain:
+        text = "http-01 asks on port 80: it needs a [listener NAME] of mode http without tls, or choose tls-alpn-01"
+        findings.problem("tls", tls.name, "acme_challenge", text)
 
 
 def _sni_route(route: SniRoute, config: Config, findings: Findings) -> None:

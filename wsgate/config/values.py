@@ -225,6 +225,13 @@ def method(text: str) -> str:
     return text
 
 
+def https_url(text: str) -> str:
+    """A URL with https."""
+    if not re.fullmatch(r"https://[!-~]{1,500}", text):
+        raise BadValue("expected a URL such as https://acme.example.org/directory")
+    return text
+
+
 def protocol(text: str) -> str:
     """The name of a protocol as ALPN has it (RFC 7301 section 3.1: 1 to 255 bytes; here printable ASCII)."""
     if not re.fullmatch(r"[!-~]{1,255}", text):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
+from wsgate.acme.places import AcmePlaces
+from wsgate.acme.renewing import sections
 from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
 from wsgate.balance.group import Group
@@ -29,7 +31,7 @@ from wsgate.config.model import (
     StaticTarget,
     Upstream,
 )
-from wsgate.control.material import Material, is_ip
+from wsgate.control.material import Material, is_ip, source_key
 from wsgate.routing.sni import SniTable
 from wsgate.routing.table import RouteTable
 from wsgate.runtime import ListenerPlan, Plan, Responder, Trust
@@ -72,6 +74,7 @@ class Builder:
             upstreams=upstreams,
             responders=dict(_responders(config.routes, before)),
             origins={route.name: OriginPolicy(route.origins) for route in config.routes},
+            acme=AcmePlaces(config.gateway.state_dir) if sections(config) else None,
             contexts=contexts,
         )
 
@@ -110,7 +113,7 @@ class Builder:
         return Trust(tls, read, UpstreamTlsContext(tls, material=read, alpn=alpn))
 
     def _members(self, material: Material, upstream: Upstream, trust: Trust | None) -> UpstreamMembers:
-        servers = [resolved for server in upstream.servers for resolved in _resolved(material, server)]
+        servers = [resolved for server in upstream.servers for resolved in _resolved(material, upstream, server)]
         return UpstreamMembers(
             upstream,
             Group(servers, upstream.balance, self.random, self.places, name=upstream.name),
@@ -120,8 +123,11 @@ class Builder:
         )
 
 
-def adopt(before: Plan, staged: Plan) -> Plan:
-    """Make ``staged`` the plan: what goes on of ``before`` keeps its objects, and with them its counts and pools."""
+def adopt(before: Plan, staged: Plan, now: float) -> Plan:
+    """Make ``staged`` the plan: what goes on of ``before`` keeps its objects, and with them its counts and pools.
+
+    Servers that are added at ``now`` have their slow start.
+    """
     listeners = {}
     for name, listener in staged.listeners.items():
         kept = before.listeners.get(name)
@@ -133,7 +139,7 @@ def adopt(before: Plan, staged: Plan) -> Plan:
     for name, members in staged.upstreams.items():
         known = before.upstreams.get(name)
         if known is not None:
-            _change(known, members)
+            _change(known, members, now)
         upstreams[name] = known or members
     for name, members in before.upstreams.items():
         if name not in staged.upstreams:
@@ -141,22 +147,25 @@ def adopt(before: Plan, staged: Plan) -> Plan:
     return replace(staged, listeners=listeners, upstreams=upstreams)
 
 
-def _change(known: UpstreamMembers, staged: UpstreamMembers) -> None:
+def _change(known: UpstreamMembers, staged: UpstreamMembers, now: float) -> None:
     """Take the options of ``staged`` over into members whose states and idle connections go on."""
     options = staged.options
     if known.tls is not staged.tls:
         known.idle.close()
     known.idle.reconfigure(options.keepalive, options.keepalive_timeout)
     gone = {str(state.server) for state in known.group.states}
-    known.group.reconfigure([state.server for state in staged.group.states], options.balance)
+    known.group.reconfigure([state.server for state in staged.group.states], options.balance, now)
     for server in gone - {str(state.server) for state in known.group.states}:
         known.idle.forget(server)
     known.options, known.tls, known.bindings = options, staged.tls, staged.bindings
 
 
-def _resolved(material: Material, server: Server) -> Iterator[Server]:
+def _resolved(material: Material, upstream: Upstream, server: Server) -> Iterator[Server]:
     """One server for each address of a name, as nginx does it."""
     address = server.address
+    if server.srv or server.file:
+        yield from material.found.get(source_key(upstream.name, server), ())
+        return
     if server.factory or address.is_unix or is_ip(address.host):
         yield server
         return

@@ -14,11 +14,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsgate.config.load import load_config
-from wsgate.config.model import Config
+from wsgate.config.model import Config, Server
+from wsgate.control.acme import AcmeKeeper
 from wsgate.control.alone import Workers
 from wsgate.control.build import system_resolver
 from wsgate.control.certificates import CertificateNotices
 from wsgate.control.changes import changes, fixed
+from wsgate.control.discovery import Discovery
 from wsgate.control.doors import binds
 from wsgate.control.gateway import addresses
 from wsgate.control.limits import check_descriptors
@@ -66,7 +68,10 @@ class Supervisor:
         self.told: Callable[[str], None] = lambda event: None
         self._material: Material | None = None
         self._certificates = CertificateNotices(reactor, self._now, lambda: self.material)
+        self._acme = AcmeKeeper(reactor, self._now, lambda: self.config, self.reload)
         self._reloading = False
+        self._news: tuple[dict[str, tuple[str, ...]], dict[str, tuple[Server, ...]]] = ({}, {})
+        self._discovery = Discovery(reactor, lambda: self.material, self.discovered)
         self._asked: list[Deferred[dict[str, Any]]] = []
         self._delay: Any = None
         self._since = reactor.seconds()
@@ -100,9 +105,11 @@ class Supervisor:
 
     def _started(self, _: object) -> None:
         self.ready = self.stopping is None
+        self._discovery.follow()
         for line in addresses(self.config, self.sockets.bound):
             _log.info("{line}", line=line)
         self._certificates.tell()
+        self._acme.start()
         self.told("ready")
 
     # Reload
@@ -133,7 +140,25 @@ class Supervisor:
         if wrong:
             raise ReloadError("\n".join(wrong))
         check_descriptors(config, self._processes)
-        return self._read(config)
+        read = self._read(config)
+        # What DNS said of services still holds.
+        return replace(read, found={**self.material.found, **read.found})
+
+    def discovered(self, resolved: Mapping[str, tuple[str, ...]], found: Mapping[str, tuple[Server, ...]]) -> None:
+        """Servers have come or gone; all workers learn of it as of a reload, of which the configuration is the same."""
+        self._news[0].update(resolved)
+        self._news[1].update(found)
+        if not self._reloading:
+            self._reloading = True
+            self._reactor.callLater(0, self._take_news)
+
+    def _take_news(self) -> None:
+        (resolved, found), self._news = self._news, ({}, {})
+        now = self.material
+        news = replace(now, resolved={**now.resolved, **resolved}, found={**now.found, **found})
+        done = maybeDeferred(self._prepare, news)
+        done.addErrback(self._not_reloaded)
+        done.addCallback(self._tell, [])
 
     def _prepare(self, read: Material) -> Deferred[dict[str, Any]]:
         if self.stopping is not None:
@@ -177,8 +202,11 @@ class Supervisor:
         self.told("ready")
         for one in asked:
             one.callback(report)
+        self._discovery.follow()
         if self._asked:
             self._reload()
+        elif any(self._news):
+            self._take_news()
         else:
             self._reloading = False
 
@@ -252,7 +280,9 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._delay = None
+        self._discovery.stop()
         self._certificates.stop()
+        self._acme.stop()
         stopped = maybeDeferred(self.workers.stop)
         self.sockets.close()
         stopped.addErrback(lambda failure: _log.failure("the gateway did not stop well", failure))

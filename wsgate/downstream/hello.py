@@ -16,6 +16,12 @@ from wsgate.wire.client_hello import ClientHello, ClientHelloReader, HelloError,
 #: Why a connection is no TLS: the one failure that may have another way to go.
 NOT_TLS = "not TLS"
 
+#: For those who speak HTTP to a TLS port; nginx answers so too.
+SPEAK_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 34\r\n"
+    b"Connection: close\r\n\r\nbad request: this port speaks TLS\n"
+)
+
 
 class HelloReading(ReadAhead):
     """Reads from ``sock`` until its ClientHello is whole, then calls ``found(hello, bytes_read)``.

@@ -15,6 +15,7 @@ from wsgate.tls.certificates import CertificateChain, parse_chain, read_private,
 from wsgate.tls.self_signed import self_signed
 
 SELF_SIGNED = "self-signed"
+ACME = "acme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,15 @@ def read_material(options: TlsOptions, state_dir: Path, now: datetime) -> TlsMat
 
 
 def certificate_files(options: TlsOptions, state_dir: Path, now: datetime) -> tuple[Path, Path]:
-    """Where the certificate and the key of a section lie; raises ``CertificateError`` when none can be made."""
-    if options.certificate == SELF_SIGNED:
+    """Where the certificate and the key of a section lie; raises ``CertificateError`` when none can be made.
+
+    Until an authority has given the first one, a self-signed certificate stands in for it.
+    """
+    if options.certificate == ACME:
+        given = state_dir / ACME / f"{options.name}.pem"
+        if given.exists():
+            return given, given
+    if options.certificate in (SELF_SIGNED, ACME):
         return self_signed(state_dir, options.names, now)
     certificate = Path(options.certificate)
     return certificate, options.key or certificate
@@ -72,7 +80,7 @@ def read_upstream_material(options: UpstreamTls) -> UpstreamMaterial:
 
 def chain_of(options: TlsOptions, material: TlsMaterial) -> CertificateChain:
     """The certificate of a section from its bytes; raises ``CertificateError``."""
-    source = options.certificate if options.certificate != SELF_SIGNED else f"[tls {options.name}]"
+    source = options.certificate if options.certificate not in (SELF_SIGNED, ACME) else f"[tls {options.name}]"
     return parse_chain(material.certificate, material.key, certificate=source, key=str(options.key or source))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from wsgate.config.model import Config, TlsOptions
 from wsgate.tls.certificates import CertificateError
-from wsgate.tls.material import SELF_SIGNED, TlsMaterial, chain_of, read_material
+from wsgate.tls.material import ACME, SELF_SIGNED, TlsMaterial, chain_of, read_material
 from wsgate.tls.sections import make_identity, section_warnings
 from wsgate.tls.towards_servers import UpstreamTlsContext
 
@@ -67,7 +67,7 @@ def inspect(config: Config, now: datetime) -> tuple[list[CertificateReport], lis
     reports: list[CertificateReport] = []
     wrong: list[str] = []
     for name, options in config.tls.items():
-        if options.certificate == SELF_SIGNED:
+        if options.certificate in (SELF_SIGNED, ACME):
             continue
         try:
             material = read_material(options, config.gateway.state_dir, now)
