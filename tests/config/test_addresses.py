@@ -159,3 +159,27 @@ def test_no_text_escapes_the_error_of_its_parser(parse: Callable[[str], Any], te
             parse(text)
         except BadValue as bad:
             assert str(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("srv:_ws._tcp.Example.org.", "srv", "_ws._tcp.example.org"),
+        ("file:run/servers.txt weight=3", "file", "run/servers.txt"),
+    ],
+)
+def test_servers_may_stand_elsewhere(text: str, field: str, value: str) -> None:
+    assert getattr(addresses.server(text), field) == value
+
+
+@pytest.mark.parametrize("text", ["srv:example.org", "srv:", "file:", "file:~/x", "file:run/"])
+def test_places_of_servers_that_are_none_are_told(text: str) -> None:
+    with pytest.raises(BadValue, match="expected"):
+        addresses.server(text)
+
+
+def test_a_dns_server_is_an_address_with_a_port() -> None:
+    assert addresses.resolver("[::1]:53") == Address("::1", 53)
+    for wrong in ("dns.example:53", "127.0.0.1", "127.0.0.1:0"):
+        with pytest.raises(BadValue, match="DNS server"):
+            addresses.resolver(wrong)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsgate.balance.retry import Trouble
-from wsgate.config.balancing import balance, ejection, next_on, queue, sticky
+from wsgate.config.balancing import balance, ejection, next_on, queue, resolve, sticky
 from wsgate.config.kinds import NEXT_ON
 from wsgate.config.model import EjectionRules, Queue, Sticky
 from wsgate.config.values import BadValue
@@ -76,3 +76,9 @@ def test_a_sticky_cookie_has_a_name_and_what_differs_from_the_usual() -> None:
             sticky(wrong)
     with pytest.raises(BadValue, match="path of a cookie"):
         sticky("cookie w path=/;x")
+
+
+def test_names_are_asked_again_never_by_ttl_or_every_so_often() -> None:
+    assert [resolve(text) for text in ("off", "ttl", "30s")] == [0.0, -1.0, 30.0]
+    with pytest.raises(BadValue, match="expected a duration"):
+        resolve("always")

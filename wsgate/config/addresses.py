@@ -57,11 +57,42 @@ def connect_address(text: str) -> Address:
 def server(text: str) -> Server:
     """``ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [max_conns=N] [slow_start=TIME] [backup] [down]
     [drain]``, the words of nginx; instead of an address ``python:package.module:factory`` names a Twisted factory in
-    this process."""
+    this process, ``srv:NAME`` SRV records and ``file:PATH`` a file with one server a line."""
     first, *words = text.split()
-    factory = python_name(first.removeprefix("python:")) if first.startswith("python:") else ""
-    address = Address() if factory else connect_address(first)
-    return Server(address, factory=factory, **worded("server option", words, _SERVER_OPTIONS, _SERVER_FLAGS))
+    kind, colon, place = first.partition(":")
+    found: dict[str, Any] = {}
+    if colon and kind in _SOURCES:
+        found[_SOURCES[kind][0]] = _SOURCES[kind][1](place)
+    address = Address() if found else connect_address(first)
+    return Server(address, **found, **worded("server option", words, _SERVER_OPTIONS, _SERVER_FLAGS))
+
+
+def _service(text: str) -> str:
+    if not _is_name(text) or not text.startswith("_"):
+        raise BadValue("expected the name of SRV records such as srv:_ws._tcp.example.org")
+    return text.lower().rstrip(".")
+
+
+def _server_file(text: str) -> str:
+    if not text or text.endswith("/") or text.startswith("~"):
+        raise BadValue("expected the path of a file such as file:run/servers.txt")
+    return text
+
+
+_SOURCES: dict[str, tuple[str, Callable[[str], str]]] = {
+    "python": ("factory", python_name),
+    "srv": ("srv", _service),
+    "file": ("file", _server_file),
+}
+
+
+def resolver(text: str) -> Address:
+    """A DNS server: an IP address with its port."""
+    host, port = _host_port(text, "expected a DNS server such as 127.0.0.53:53", lowest=1)
+    literal = _ip(host)
+    if literal is None:
+        raise BadValue("expected the IP address and port of a DNS server such as 127.0.0.53:53")
+    return Address(literal, port)
 
 
 def network(text: str) -> Network:
@@ -165,6 +196,11 @@ def _ip(text: str) -> str | None:
         return str(IPv6Address(text)) if ":" in text else str(IPv4Address(text))
     except AddressValueError:
         return None
+
+
+def is_literal(host: str) -> bool:
+    """Whether ``host`` is an IP address and no name."""
+    return _ip(host) is not None
 
 
 def _is_name(text: str) -> bool:

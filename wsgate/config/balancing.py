@@ -72,3 +72,8 @@ def _cookie_path(text: str) -> str:
     if not re.fullmatch(r"/[!-:<-~]*", text):
         raise BadValue("expected the path of a cookie such as / or /chat")
     return text
+
+
+def resolve(text: str) -> float:
+    """``off`` (0), ``ttl`` (-1) or every so many seconds."""
+    return -1.0 if text == "ttl" else duration_or_off(text)

@@ -94,6 +94,15 @@ class SharedPlaces:
         self._local = LocalPlaces()  # for keys that the parent does not know
         self.slots = slots
 
+    def change(self, slots: Mapping[str, int]) -> None:
+        """Count in other slots from now on; keys of which places are held here keep theirs until those are given back.
+
+        A connection may have taken a place between the parent's choice of slots and this call.
+        """
+        cells = self._board.cells
+        held = {key: slot for key, slot in self.slots.items() if cells[(1 + slot) * ROWS + self._row]}
+        self.slots = {**slots, **held}
+
     def take(self, key: str, limit: int) -> bool:
         """Count one more and say True, or say False if there are ``limit`` already; 0 is no limit.
 

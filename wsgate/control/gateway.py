@@ -187,7 +187,7 @@ class Gateway:
         before = self.config
         removed = self._standing.removed(self.runtime.plan, staged.plan)
         self.material = staged.material
-        self.runtime.plan = adopt(self.runtime.plan, staged.plan)
+        self.runtime.plan = adopt(self.runtime.plan, staged.plan, self.runtime.wheel.seconds())
         self._prober.follow(self.runtime.plan.upstreams)
         if before.gateway.access_log != self.config.gateway.access_log:
             if self._access_log is not None:

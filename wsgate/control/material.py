@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
+from pathlib import Path
 
-from wsgate.config.model import Config
+from wsgate.config.model import Config, Server
 from wsgate.control.scopes import Scope
+from wsgate.control.server_file import read_servers
 from wsgate.control.sticky_key import sticky_key
 from wsgate.errors import WsgateError
 from wsgate.tls.material import TlsMaterial, UpstreamMaterial, read_upstream_material
@@ -27,6 +29,7 @@ class Material:
 
     ``tls`` is by section, ``upstream_tls`` by upstream, ``resolved`` by ``host:port``.  ``slots`` number the counters
     of the shared board, ``drained`` is what takes nothing new, ``sticky_key`` signs cookies where an upstream has them.
+    ``found`` are the servers of files and SRV records, by ``source_key``.
     """
 
     config: Config
@@ -36,6 +39,7 @@ class Material:
     slots: Mapping[str, int] = field(default_factory=dict)
     drained: frozenset[Scope] = frozenset()
     sticky_key: bytes = b""
+    found: Mapping[str, tuple[Server, ...]] = field(default_factory=dict)
 
 
 def read_material(config: Config, resolve: Resolve, now: datetime) -> Material:
@@ -46,7 +50,8 @@ def read_material(config: Config, resolve: Resolve, now: datetime) -> Material:
     """
     is_sticky = any(upstream.sticky is not None for upstream in config.upstreams.values())
     key = sticky_key(config.gateway.state_dir) if is_sticky else b""
-    return Material(config, *read_files(config, now), dict(_resolved(config, resolve)), sticky_key=key)
+    resolved, found = dict(_resolved(config, resolve)), _files(config)
+    return Material(config, *read_files(config, now), resolved, sticky_key=key, found=found)
 
 
 def read_files(config: Config, now: datetime) -> tuple[dict[str, TlsMaterial], dict[str, UpstreamMaterial]]:
@@ -63,7 +68,7 @@ def _resolved(config: Config, resolve: Resolve) -> Iterator[tuple[str, tuple[str
     for upstream in config.upstreams.values():
         for server in upstream.servers:
             address = server.address
-            if server.factory or address.is_unix or is_ip(address.host):
+            if server.factory or server.srv or server.file or address.is_unix or is_ip(address.host):
                 continue
             try:
                 found = resolve(address.host, address.port)
@@ -71,6 +76,21 @@ def _resolved(config: Config, resolve: Resolve) -> Iterator[tuple[str, tuple[str
                 why = error.strerror or str(error)
                 raise BuildError(f"[upstream {upstream.name}] {address}: the name cannot be resolved: {why}") from None
             yield str(address), tuple(found)
+
+
+def _files(config: Config) -> dict[str, tuple[Server, ...]]:
+    """What files say of servers; those of SRV records come when somebody can be asked."""
+    return {
+        source_key(upstream.name, server): read_servers(Path(server.file))
+        for upstream in config.upstreams.values()
+        for server in upstream.servers
+        if server.file
+    }
+
+
+def source_key(upstream: str, server: Server) -> str:
+    """What the servers of a file or of SRV records are kept under."""
+    return f"{upstream}/{server}"
 
 
 def is_ip(host: str) -> bool:

@@ -90,7 +90,7 @@ class _Worker:
         if order == "prepare":
             # From our parent alone, over a socket pair that nobody else has.
             material: Material = pickle.loads(payload)
-            self._places.slots = {**self._places.slots, **material.slots}
+            self._places.change({**self._places.slots, **material.slots})
             self.gateway.prepare(material, sockets)
             return True
         facts = json.loads(payload) or {}
@@ -104,7 +104,7 @@ class _Worker:
         return done
 
     def _committed(self, answer: object) -> object:
-        self._places.slots = self.gateway.material.slots
+        self._places.change(self.gateway.material.slots)
         return answer
 
     def _end_when_idle(self, answer: object) -> object:
