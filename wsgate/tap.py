@@ -85,9 +85,9 @@ class _ProcessService(GatewayService):
         self.commander = commander
         if estate is None:
             commander.start()
-        super().startService()
-        # The reactor sets its own handlers when it begins to run.
+        # The reactor sets its own handlers when it begins to run; ours come before the first worker.
         self._reactor.callWhenRunning(self._take_signals)
+        super().startService()
 
     def _take_over(self, estate: Estate) -> None:
         """We accept in place of another process: its control socket and pid file are ours."""
