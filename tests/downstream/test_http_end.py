@@ -390,6 +390,52 @@ def test_a_source_that_comes_while_bytes_wait_is_paused_at_once() -> None:
     assert source.paused
 
 
+def test_a_client_that_asks_and_never_reads_is_read_no_further() -> None:
+    rig = Rig(room=100, keepalive_requests=10_000)
+    rig.begun = answers_at_once
+    for _ in range(50):
+        rig.leg.arrive(GET * 10)
+    assert rig.leg.paused
+    assert len(rig.requests) == 3, "what fits, and one answer that waits"
+    rig.leg.take(10)
+    assert len(rig.requests) == 3
+    heard = b""
+    while piece := rig.heard():
+        heard += piece
+        rig.settle()
+    assert len(rig.requests) == 500
+    assert heard.count(b"HTTP/1.1 200 OK") == 499, "and one whose beginning had been taken"
+
+
+def test_no_deadline_of_the_next_request_runs_while_the_client_takes_its_answers() -> None:
+    rig = Rig(room=10, keepalive_timeout="5s", head_timeout="5s")
+    rig.begun = answers_at_once
+    rig.leg.arrive(GET + GET[:5])
+    for _ in range(3):
+        rig.passes(SEND_TIMEOUT - 1)
+        rig.leg.take(1)
+    assert not rig.leg.closed
+    rig.heard()
+    rig.passes(4)
+    assert rig.request.refused is None
+    rig.passes(1.1)
+    assert rig.request.refused is not None and rig.request.refused[0] is Cause.HEAD_TIMEOUT
+
+
+def test_a_client_that_only_reads_gets_all_it_asked_for() -> None:
+    """Also where it reads slowly and has closed its direction."""
+    rig = Rig(room=10)
+    rig.begun = answers_at_once
+    rig.leg.arrive(GET * 3)
+    rig.leg.end()
+    heard = b""
+    while piece := rig.leg.take(7):
+        heard += piece
+        rig.settle()
+    assert heard.count(b"HTTP/1.1 200 OK") == 3
+    assert rig.leg.closed
+
+
 def test_a_client_that_takes_nothing_is_given_up() -> None:
     rig = Rig(room=10)
     rig.leg.arrive(GET)

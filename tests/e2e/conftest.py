@@ -52,6 +52,7 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             running(
                 INI + pools,
                 directory / "gateway",
+                long="long " * 4000,
                 files=directory / "files",
                 chain=paths[0],
                 key=paths[1],

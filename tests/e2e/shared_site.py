@@ -58,6 +58,10 @@ static = {files}
 path = = /hello
 respond = 200 hello
 
+[route long]
+path = = /long
+respond = 200 {long}
+
 [route reading]
 path = /reading
 respond = 200 read only

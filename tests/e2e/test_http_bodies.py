@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -382,6 +383,39 @@ def test_files_wait_for_their_client(site: Site) -> None:
     assert site.gateway.rss() - before < GROWTH
     read_body(wire, head, until_end=False)
     assert head.body == bytes(range(256)) * 16_384
+
+
+@pytest.mark.parametrize(("target", "count"), [("/long", 1_000), ("/missing", 60_000)])
+def test_a_client_that_asks_and_never_reads_is_read_no_further(site: Site, target: str, count: int) -> None:
+    """Answers that cost nothing to make would otherwise pile up: 20 and 11 MB of them."""
+    one = request("GET", target)
+    wire = site.connect(receive_buffer=4096)
+    before = site.gateway.rss()
+    sent = [0]
+
+    def asks() -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(count // 100):
+                wire.send(one * 100)
+                sent[0] += 100
+
+    sender = threading.Thread(target=asks)
+    sender.start()
+    stalls(lambda: sent[0])
+    stalls(lambda: int(site.gateway.cpu() * 100))
+    assert site.gateway.rss() - before < GROWTH
+    wire.reset()
+    sender.join()
+
+
+def test_pipelined_answers_of_any_size_arrive_when_they_are_read(site: Site) -> None:
+    wire = site.connect(receive_buffer=4096)
+    wire.send(request("GET", "/long") * 300 + request("GET", "/hello", "Connection: close"))
+    found = [read_answer(wire) for _ in range(301)]
+    assert {len(message.body) for message in found[:300]} == {len("long " * 4000) - 1}
+    assert found[300].body == b"hello"
+    wire.expect_eof()
+    assert sum(record["bytes_out"] for record in site.records(wire, 301)) == wire.total
 
 
 def test_an_endless_answer_goes_on_for_as_long_as_it_moves(site: Site, app: Backend) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wsgate.transport.deadline import Deadline
 from wsgate.transport.interfaces import Leg, Producer
-from wsgate.transport.wheel import Timer, TimerWheel
+from wsgate.transport.wheel import TimerWheel
 
 #: A client that takes nothing for so long (seconds) while bytes wait for it is given up; nginx's send_timeout.
 SEND_TIMEOUT = 60.0
@@ -18,14 +19,13 @@ class Backpressure:
     last bytes before the leg closes.
     """
 
-    __slots__ = ("_leg", "_source", "_stall", "_stuck", "_wheel")
+    __slots__ = ("_leg", "_source", "_stall", "_stuck")
 
     def __init__(self, leg: Leg, wheel: TimerWheel, stuck: Callable[[], None]) -> None:
         self._leg = leg
-        self._wheel = wheel
         self._stuck = stuck
         self._source: Producer | None = None
-        self._stall: Timer | None = None
+        self._stall = Deadline(wheel)
 
     def start(self) -> None:
         """Hear from the leg."""
@@ -34,7 +34,7 @@ class Backpressure:
     def stop(self) -> None:
         """The leg is gone or belongs to somebody else."""
         self._source = None
-        self._forget_stall()
+        self._stall.drop()
         self._leg.unregisterProducer()
 
     def feed_from(self, source: Producer | None) -> None:
@@ -46,13 +46,13 @@ class Backpressure:
     # What the leg tells
 
     def pauseProducing(self) -> None:
-        if self._stall is None:
+        if not self._stall.active:
             self._watch()
         if self._source is not None:
             self._source.pauseProducing()
 
     def resumeProducing(self) -> None:
-        self._forget_stall()
+        self._stall.drop()
         if self._source is not None:
             self._source.resumeProducing()
 
@@ -61,16 +61,10 @@ class Backpressure:
 
     def _watch(self) -> None:
         taken = self._leg.sent - self._leg.queued
-        self._stall = self._wheel.after(SEND_TIMEOUT, lambda: self._look(taken))
+        self._stall.set(SEND_TIMEOUT, lambda: self._look(taken))
 
     def _look(self, taken: int) -> None:
-        self._stall = None
         if self._leg.sent - self._leg.queued != taken:
             self._watch()
         else:
             self._stuck()
-
-    def _forget_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None

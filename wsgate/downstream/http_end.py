@@ -19,9 +19,10 @@ from wsgate.downstream.backpressure import Backpressure
 from wsgate.downstream.http_answer import AnswerWriter
 from wsgate.downstream.lingering import LINGER_BYTES, Lingering
 from wsgate.downstream.serving import Serving
+from wsgate.transport.deadline import Deadline
 from wsgate.transport.interfaces import NOBODY, Data, Leg, Producer
-from wsgate.transport.wheel import Timer, TimerWheel
-from wsgate.wire.fields import Fields, HeadError
+from wsgate.transport.wheel import TimerWheel
+from wsgate.wire.fields import HeadError
 from wsgate.wire.framing import Framing
 from wsgate.wire.heads import RequestHead
 from wsgate.wire.http_body import BodyReader
@@ -51,6 +52,7 @@ class HttpEnd:
         "_begun_in",
         "_begun_out",
         "_body",
+        "_deadline",
         "_ended",
         "_flow",
         "_gone",
@@ -65,7 +67,6 @@ class HttpEnd:
         "_seen",
         "_serving",
         "_stopping",
-        "_timer",
         "_wants_continue",
         "_wheel",
         "answer",
@@ -86,7 +87,7 @@ class HttpEnd:
         self._phase = Phase.HEAD
         self._serving: Serving | None = None
         self._body: BodyReader | None = None
-        self._timer: Timer | None = None
+        self._deadline = Deadline(wheel)
         self._rest = b""
         self._requests = 0
         self._seen = 0
@@ -99,7 +100,7 @@ class HttpEnd:
         """Take the leg over.  The first head has its deadline from now on."""
         self.leg.protocol = self
         self._flow.start()
-        self._arm(self._limits.head_timeout, self._head_too_late)
+        self._deadline.set(self._limits.head_timeout, self._head_too_late)
 
     # Requests
 
@@ -121,10 +122,11 @@ class HttpEnd:
         if head is not None:
             self._begin(head)
         elif self._requests and not begun and self._reader.begun:
-            self._arm(self._limits.head_timeout, self._head_too_late)
+            self._deadline.set(self._limits.head_timeout, self._head_too_late)
 
     def _begin(self, head: RequestHead) -> None:
-        self._cancel_timer()
+        self._deadline.drop()
+        self._flow.feed_from(None)
         self._requests += 1
         self._phase = Phase.EXCHANGE
         last = self._stopping or self._requests >= self._limits.keepalive_requests
@@ -150,7 +152,7 @@ class HttpEnd:
             self.answer.go_on()
         self._wants_continue = False
         self._seen = self.leg.received
-        self._arm(self._limits.body_timeout, self._body_too_late)
+        self._deadline.set(self._limits.body_timeout, self._body_too_late)
         rest, self._rest = self._rest, b""
         self.leg.resumeProducing()
         if rest:
@@ -182,12 +184,12 @@ class HttpEnd:
             if self._serving is not serving:
                 return
         if body.done:
-            self._cancel_timer()
+            self._deadline.drop()
             self._rest = bytes(body.rest)
             serving.request_end(body.trailers)
 
     def _body_failed(self, cause: Cause, detail: str) -> None:
-        self._cancel_timer()
+        self._deadline.drop()
         self.answer.keep = False
         serving = self._serving
         if serving is not None:
@@ -195,7 +197,8 @@ class HttpEnd:
 
     def _refuse(self, cause: Cause, detail: str) -> None:
         """Answer something that is not a request, and close."""
-        self._cancel_timer()
+        self._deadline.drop()
+        self._flow.feed_from(None)
         self._phase = Phase.EXCHANGE
         self.answer = AnswerWriter(self.leg, None, False)
         self._more_expected = True
@@ -217,7 +220,7 @@ class HttpEnd:
         """The answer is complete: go on to the next request, or close."""
         self._serving = None
         self._flow.feed_from(None)
-        self._cancel_timer()
+        self._deadline.drop()
         body = self._body
         whole = body is not None and body.done
         if self.answer.keep and not self._stopping and body is not None:
@@ -228,30 +231,46 @@ class HttpEnd:
             self.close()
 
     def _next(self) -> None:
-        """Wait for the next request."""
+        """Wait for the next request, and before that for the client to take what it has been answered."""
         if self._stopping:
             self.close()
             return
         self._body = None
         self._phase = Phase.HEAD
         self._begun_in, self._begun_out = self.leg.received - len(self._rest), self.leg.sent
-        self._arm(self._limits.keepalive_timeout, self.close)
+        # Requests make answers as any source does: a client that only asks and never reads is read no further.
+        self._flow.feed_from(self)
+        if not self.leg.queued:
+            self.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        self._deadline.drop()
+        self.leg.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._reader.begun:
+            self._deadline.set(self._limits.head_timeout, self._head_too_late)
+        else:
+            self._deadline.set(self._limits.keepalive_timeout, self.close)
         self._go_on()
+
+    def stopProducing(self) -> None:
+        return
 
     def _go_on(self) -> None:
         """Serve what was sent ahead, then read again.  A loop, since answers may be given at once: no recursion."""
         if self._looping:
             return
         self._looping = True
-        while self._phase is Phase.HEAD and self._rest:
+        while self._phase is Phase.HEAD and self._rest and not self.leg.queued:
             rest, self._rest = self._rest, b""
             self._read_head(rest)
         self._looping = False
-        if self._phase is not Phase.HEAD:
+        if self._phase is not Phase.HEAD or self._rest:
             return
         if self._ended:
             self.close()
-        else:
+        elif not self.leg.queued:
             self.leg.resumeProducing()
 
     def _discard(self, body: BodyReader) -> None:
@@ -259,7 +278,7 @@ class HttpEnd:
         self._phase = Phase.DISCARD
         rest, self._rest = self._rest, b""
         self._seen = self.leg.received - len(rest)
-        self._arm(self._limits.body_timeout, self._linger)
+        self._deadline.set(self._limits.body_timeout, self._linger)
         self.leg.resumeProducing()
         if rest:
             self._drop_body(body, rest)
@@ -285,7 +304,7 @@ class HttpEnd:
 
     def _linger(self) -> None:
         """Close although the client may be sending."""
-        self._cancel_timer()
+        self._deadline.drop()
         self._phase = Phase.LEFT
         Lingering(self.leg, self._wheel, self._lingered).start()
 
@@ -295,7 +314,7 @@ class HttpEnd:
 
     def close(self) -> None:
         """Close after what is queued, for as long as the client takes it."""
-        self._cancel_timer()
+        self._deadline.drop()
         self._phase = Phase.CLOSING
         self.leg.loseConnection()
 
@@ -307,7 +326,7 @@ class HttpEnd:
         self._stopping = True
         if self._phase is Phase.HEAD:
             if not self._requests or self._reader.begun:
-                self._arm(FIRST_TIME, self.close)
+                self._deadline.set(FIRST_TIME, self.close)
             elif not gently:
                 self.close()
         elif not self.answer.begun:
@@ -316,7 +335,7 @@ class HttpEnd:
     def abort(self) -> None:
         """Close at once, so that the client does not take the answer for complete."""
         self._serving = None
-        self._cancel_timer()
+        self._deadline.drop()
         self.leg.abortConnection()
 
     def readConnectionLost(self) -> None:
@@ -350,7 +369,7 @@ class HttpEnd:
     def _leave(self) -> None:
         self._phase = Phase.LEFT
         self._serving = self._body = None
-        self._cancel_timer()
+        self._deadline.drop()
         self._flow.stop()
 
     def feed_from(self, source: Producer | None) -> None:
@@ -359,32 +378,21 @@ class HttpEnd:
 
     # Deadlines
 
-    def _arm(self, delay: float, call: Callable[[], None]) -> None:
-        self._cancel_timer()
-        self._timer = self._wheel.after(delay, call)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _stuck(self) -> None:
         self._tell_gone(Cause.CLIENT_STUCK)
         self.abort()
 
     def _head_too_late(self) -> None:
-        self._timer = None
         if self._reader.begun:
             self._refuse(Cause.HEAD_TIMEOUT, f"no whole head within {self._limits.head_timeout:g} s")
         else:
             self.close()
 
     def _body_too_late(self) -> None:
-        self._timer = None
         received = self.leg.received
         if received - self._seen >= BODY_PACE or self.leg.paused:
             self._seen = received
-            self._arm(self._limits.body_timeout, self._body_too_late)
+            self._deadline.set(self._limits.body_timeout, self._body_too_late)
         else:
             detail = f"{received - self._seen} bytes of the body within {self._limits.body_timeout:g} s"
             self._body_failed(Cause.BODY_TIMEOUT, detail)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
+from wsgate.transport.deadline import Deadline
 from wsgate.transport.interfaces import Data, Leg
-from wsgate.transport.wheel import Timer, TimerWheel
+from wsgate.transport.wheel import TimerWheel
 
 #: What is read and dropped (bytes), and for how long (seconds).
 LINGER_BYTES = 64 * 1024
@@ -21,30 +22,25 @@ LINGER_TIME = 2.0
 class Lingering:
     """The last protocol of a client's leg.  ``gone()`` is called once, when the leg is gone."""
 
-    __slots__ = ("_gone", "_leg", "_seen", "_timer", "_wheel")
+    __slots__ = ("_deadline", "_gone", "_leg", "_seen")
 
     def __init__(self, leg: Leg, wheel: TimerWheel, gone: Callable[[], None]) -> None:
         self._leg = leg
-        self._wheel = wheel
         self._gone = gone
         self._seen = leg.received
-        self._timer: Timer | None = None
+        self._deadline = Deadline(wheel)
 
     def start(self) -> None:
         leg = self._leg
         leg.protocol = self
         leg.loseWriteConnection()
         leg.resumeProducing()
-        self._arm()
-
-    def _arm(self) -> None:
-        self._timer = self._wheel.after(LINGER_TIME, self._enough)
+        self._deadline.set(LINGER_TIME, self._enough)
 
     def _enough(self) -> None:
-        self._timer = None
         if self._leg.queued:
             # The client is still taking the answer; how long it may take nothing is watched elsewhere.
-            self._arm()
+            self._deadline.set(LINGER_TIME, self._enough)
         else:
             self._leg.loseConnection()
 
@@ -57,7 +53,5 @@ class Lingering:
         self._leg.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.drop()
         self._gone()

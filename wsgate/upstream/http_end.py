@@ -8,8 +8,9 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from wsgate.causes import Cause
+from wsgate.transport.deadline import Deadline
 from wsgate.transport.interfaces import NOBODY, Data, Leg
-from wsgate.transport.wheel import Timer, TimerWheel
+from wsgate.transport.wheel import TimerWheel
 from wsgate.wire.fields import Fields, HeadError
 from wsgate.wire.framing import Ending as BodyEnding
 from wsgate.wire.framing import Framing
@@ -61,20 +62,18 @@ class ServerEnd:
         "_asking",
         "_body",
         "_chunked",
+        "_deadline",
         "_head",
         "_phase",
         "_reader",
         "_received",
         "_request_sent",
         "_timeout",
-        "_timer",
-        "_wheel",
         "leg",
     )
 
     def __init__(self, leg: Leg, wheel: TimerWheel, method: bytes, timeout: float, asking: Asking) -> None:
         self.leg = leg
-        self._wheel = wheel
         self._timeout = timeout
         self._asking = asking
         self._reader = ResponseReader(MAX_HEAD, MAX_FIELDS, method)
@@ -84,7 +83,7 @@ class ServerEnd:
         self._chunked = False
         self._request_sent = False
         self._received = leg.received
-        self._timer: Timer | None = None
+        self._deadline = Deadline(wheel)
 
     # The request
 
@@ -212,14 +211,13 @@ class ServerEnd:
 
     def _arm(self) -> None:
         seen = self._moved()
-        self._timer = self._wheel.after(self._timeout, lambda: self._look(seen))
+        self._deadline.set(self._timeout, lambda: self._look(seen))
 
     def _moved(self) -> tuple[int, int]:
         """Bytes that came from the server, and that it (or its kernel) took."""
         return self.leg.received, self.leg.sent - self.leg.queued
 
     def _look(self, seen: tuple[int, int]) -> None:
-        self._timer = None
         # A leg that is paused waits for the client, as does a request whose body is still on its way.
         if self._moved() != seen or self.leg.paused or not (self._request_sent or self.leg.queued):
             self._arm()
@@ -230,6 +228,4 @@ class ServerEnd:
 
     def _stop(self) -> None:
         self._phase = Phase.OVER
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.drop()
