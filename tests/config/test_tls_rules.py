@@ -57,3 +57,31 @@ def test_the_same_name_may_stand_twice_for_different_protocols() -> None:
 def test_certificates_are_asked_for_only_where_clients_can_show_them() -> None:
     route = "[listener web]\nbind = 127.0.0.1:2\n[route r]\nlistener = web\nrespond = 204\nclient_certs = any\n"
     assert any(problem.startswith("nobody could pass") for problem in problems(route))
+
+
+ACME = "[listener secure]\nbind = 127.0.0.1:3\ntls = s\n[tls s]\ncertificate = acme\n"
+PLAIN = "[listener plain]\nbind = 127.0.0.1:4\n[route r]\nrespond = 204\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (PLAIN + ACME, "acme needs names = example.org"),
+        (PLAIN + ACME + "names = *.example.org\n", "*.example.org: acme gives certificates for single host names here"),
+        (PLAIN + ACME + "names = 10.0.0.1\n", "10.0.0.1: acme gives certificates for single host names here"),
+        (ACME + "names = example.org\n[route r]\nrespond = 204\n", "http-01 asks on port 80"),
+        (PLAIN + ACME + "names = example.org\nkey = k.pem\n", "has no effect without certificate = FILE"),
+        (PLAIN + ACME + "names = example.org\nacme_directory = http://x\n", "expected a URL such as https://"),
+        (
+            PLAIN + ACME.replace("acme", "self-signed") + "acme_email = a@example.org\n",
+            "has no effect without certificate = acme",
+        ),
+    ],
+)
+def test_what_acme_cannot_do_is_refused(text: str, wrong: str) -> None:
+    assert any(problem.startswith(wrong) for problem in problems(text))
+
+
+def test_what_acme_can_do() -> None:
+    assert problems(PLAIN + ACME + "names = example.org, www.example.org\n") == []
+    assert problems(ACME + "names = example.org\nacme_challenge = tls-alpn-01\n[route r]\nrespond = 204\n") == []
