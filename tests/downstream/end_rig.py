@@ -35,6 +35,7 @@ class Answering:
         self.end: HttpEnd = rig.end
         self.head: RequestHead | None = None
         self.body = b""
+        self.pieces = 0
         self.trailers: Fields | None = None
         self.refused: tuple[Cause, str] | None = None
         self.failed: Cause | None = None
@@ -53,6 +54,7 @@ class Answering:
 
     def request_body(self, data: Data) -> None:
         self.body += bytes(data)
+        self.pieces += 1
 
     def request_end(self, trailers: Fields) -> None:
         self.trailers = trailers

@@ -95,6 +95,15 @@ def test_a_body_is_read_when_somebody_takes_it() -> None:
     assert len(rig.requests) == 2
 
 
+def test_tiny_chunks_of_one_read_go_on_as_one() -> None:
+    rig = Rig()
+    rig.begun = takes_body
+    rig.leg.arrive(CHUNKED_POST + b"1\r\nx\r\n" * 1000)
+    rig.leg.arrive(b"1\r\ny\r\n" * 1000 + b"0\r\n\r\n")
+    assert rig.request.body == b"x" * 1000 + b"y" * 1000
+    assert rig.request.pieces == 2
+
+
 def test_a_client_that_waits_is_told_to_go_on_when_its_body_is_taken() -> None:
     rig = Rig()
     rig.leg.arrive(WAITING_POST)

@@ -32,6 +32,7 @@ class Asker:
         self.interim: list[int] = []
         self.head: ResponseHead | None = None
         self.body = b""
+        self.pieces = 0
         self.pauses = 0
         self.over: tuple[Fields, bool] | None = None
         self.failed: tuple[Cause, str] | None = None
@@ -45,6 +46,7 @@ class Asker:
 
     def answer_body(self, data: Data) -> None:
         self.body += bytes(data)
+        self.pieces += 1
 
     def answer_pause(self) -> None:
         self.pauses += 1
@@ -151,6 +153,14 @@ def test_each_read_is_passed_on_before_the_next() -> None:
     assert asker.pauses == 1
     asker.leg.arrive(b"he")
     assert asker.pauses == 2
+
+
+def test_tiny_chunks_of_one_read_go_on_as_one() -> None:
+    asker = Asker().ask()
+    asker.leg.arrive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1000)
+    asker.leg.arrive(b"1\r\ny\r\n" * 1000 + b"0\r\n\r\n")
+    assert asker.body == b"x" * 1000 + b"y" * 1000
+    assert asker.pieces == 2
 
 
 def test_a_101_is_for_the_asker_to_judge() -> None:

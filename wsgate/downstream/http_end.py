@@ -179,8 +179,9 @@ class HttpEnd:
         except HeadError as error:
             self._body_failed(error.cause, str(error))
             return
-        for piece in pieces:
-            serving.request_body(piece)
+        if pieces:
+            # Chunks of one read go on as one: a body of tiny chunks must not cost a system call for each.
+            serving.request_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             if self._serving is not serving:
                 return
         if body.done:
