@@ -99,6 +99,7 @@ class Cause(Enum):
     # The operator's and the gateway's own reasons.
     STOPPING = Answer("stopping", _G, 503, 1001, 1001, _DEBUG, "the gateway stops")
     DRAINED = Answer("drained", _G, 503, 1012, 1001, _DEBUG, "drained")
+    REBALANCED = Answer("rebalanced", _G, 0, 1012, 1001, _DEBUG, "moved to another server")
     MAX_AGE = Answer("max_age", _G, 0, 1012, 1001, _DEBUG, "the connection reached its age")
     KICKED = Answer("kicked", _G, 0, 1008, 1001, _INFO, "closed by the operator")
     FULL = Answer("full", _G, 503, 0, 0, _WARN, "too many connections")

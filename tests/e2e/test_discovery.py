@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from twisted.names import dns
 from websockets.exceptions import InvalidStatus
+from websockets.protocol import State
+from websockets.sync.client import ClientConnection
 
 from tests.conftest import StartGateway
 from tests.doubles.dns import DnsServer
@@ -152,12 +154,13 @@ def test_srv_records_give_addresses_ports_weights_and_backups(
         resolver.mute = False
         resolver.records.clear()
 
-    for spoil in (
+    spoils: list[Callable[[], object]] = [
         lambda: setattr(resolver, "mute", True),
         clear,
         lambda: resolver.records.update({"_ws._tcp.test": []}),
         lambda: setattr(resolver, "forge", b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + b"\xc0\x0c" * 200),
-    ):
+    ]
+    for spoil in spoils:
         spoil()
         mark = len(gateway.log)
         until(lambda mark=mark: "what was known goes on" in gateway.log[mark:], "an answer of no use, told", 20)  # type: ignore[misc]
@@ -174,3 +177,42 @@ def test_an_answer_from_somebody_else_is_not_heard(
     gateway = start_gateway(INI + "resolve = 100ms\n", servers="srv:_ws._tcp.test", resolver=resolver.address, more="")
     until(lambda: resolver.asked.get("a.test", 0) > 2, "questions")
     until(lambda: visits(gateway, servers, 2) == [2, 0, 0], "the right answer")
+
+
+# Rebalancing
+
+
+def test_a_server_that_is_added_gets_its_share_of_what_is_held(
+    start_gateway: StartGateway, servers: list[WebSocketServer], tmp_path: Path
+) -> None:
+    path = tmp_path / "servers.txt"
+    path.write_text(f"{servers[0].address}\n{servers[1].address}\n")
+    gateway = start_gateway(INI + "rebalance = 50\n", servers=f"file:{path}", resolver="", more="")
+    count = 12
+    with ExitStack() as stack:
+
+        def open_one() -> ClientConnection:
+            return stack.enter_context(open_client(gateway.url("web")))
+
+        clients = [open_one() for _ in range(count)]
+        oldest = clients[:2]
+        replace_file(path, "".join(f"{server.address}\n" for server in servers))
+        codes: list[int | None] = []
+
+        def come_back() -> bool:
+            """Do as clients do that are told to come again."""
+            for client in [client for client in clients if client.protocol.state is State.CLOSED]:
+                codes.append(client.close_code)
+                clients.remove(client)
+                clients.append(open_one())
+            return len(servers[2].sessions) >= count // 3
+
+        until(come_back, "the share of the new server", 20)
+        assert set(codes) == {1012}
+        assert len(codes) == count // 3, "no more than needed"
+        assert all(client.protocol.state is State.CLOSED for client in oldest)
+        for client in clients:
+            client.send("here")
+            assert client.recv() == "here"
+    causes = [record["cause"] for record in gateway.records(count + count // 3)]
+    assert causes.count("rebalanced") == count // 3

@@ -141,6 +141,13 @@ NEEDS = (
     ),
     Need(
         "upstream",
+        ("rebalance",),
+        "balance = least_conn or random_two (the others send clients where they were, or anywhere)",
+        ("balance",),
+        lambda x: x.balance in ("least_conn", "random_two"),
+    ),
+    Need(
+        "upstream",
         ("resolve",),
         "a server with a host name, or srv:",
         ("servers",),

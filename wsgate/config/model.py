@@ -365,6 +365,7 @@ class Upstream:
     proxy_protocol: str = "off"  # or "v1" or "v2"
     sticky: Sticky | None = None
     probe: Probe | None = None
+    rebalance: float = 0.0  # WebSockets moved a second to a server that came back, 0: off
     resolve: float = 0.0  # ask for names again: seconds, -1 as the answers say, 0 never
 
 

@@ -289,6 +289,14 @@ _ROUTE = (
 _UPSTREAM = (
     ("servers", k.SERVERS, None, "The servers, one a line.", "127.0.0.1:9000 weight=2"),
     (
+        "rebalance",
+        k.RATE,
+        "off",
+        "How many WebSockets a second are closed with 1012, so that they come back, until a server that was added or "
+        "came back has its share; the oldest first.",
+        "5",
+    ),
+    (
         "resolve",
         k.RESOLVE,
         "off",

@@ -22,6 +22,7 @@ from wsgate.control.draining import Draining
 from wsgate.control.in_process import InProcessServers
 from wsgate.control.limits import connections_that_fit
 from wsgate.control.material import Material
+from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.scopes import Scope, Selection
 from wsgate.control.standing import Standing
 from wsgate.observe.access_log import format_json, format_text
@@ -101,6 +102,7 @@ class Gateway:
         )
         self._doors = Doors(self.runtime)
         self._standing = Standing(self.runtime, self._random)
+        self._rebalancing = Rebalancing(self.runtime, self._processes)
         self._prober = Prober(self.runtime.dialer, self._random, os.urandom, self._probed)
 
     @property
@@ -123,7 +125,11 @@ class Gateway:
         self._standing.apply(self.material.drained)
         self._doors.change(binds(self.config), sockets, self.material.drained)
         self._prober.follow(self.runtime.plan.upstreams)
+        self._rebalancing.start()
         self._expire_staples()
+
+    def _processes(self) -> int:
+        return self.config.gateway.workers or len(os.sched_getaffinity(0))
 
     def _probed(self, upstream: str, key: str, up: bool) -> None:
         apply(self.runtime.plan.upstreams, upstream, key, up, self.runtime.wheel.seconds())
@@ -294,6 +300,7 @@ class Gateway:
     def _finish(self, _: int) -> None:
         runtime = self.runtime
         self._prober.stop()
+        self._rebalancing.stop()
         for members in runtime.plan.upstreams.values():
             members.idle.close()
         self._in_process.close()
