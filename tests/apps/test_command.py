@@ -20,7 +20,12 @@ from tests.doubles.frames import open_websocket
 from tests.doubles.raw import connect as dial
 from wsgate.apps.command import app_command
 
-PROGRAM = [sys.executable, "-c", "from wsgate.apps.command import app_command; app_command()"]
+# A program in the background of a script inherits that SIGINT is ignored; a terminal's does not.
+_RUN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from wsgate.apps.command import app_command; app_command()"
+)
+PROGRAM = [sys.executable, "-c", _RUN]
 
 
 @contextmanager
