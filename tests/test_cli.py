@@ -90,7 +90,7 @@ def test_every_command_is_listed_and_has_help() -> None:
     assert listed.exit_code == 0
     names = main.list_commands(click.Context(main))
     steering = {"status", "ready", "reload", "drain", "undrain", "kick", "upgrade"}
-    assert set(names) == {"app", "check", "options"} | steering
+    assert set(names) == {"acme", "app", "check", "options"} | steering
     for name in names:
         assert f"\n  {name} " in listed.stdout
         assert CliRunner().invoke(main, [name, "-h"]).exit_code == 0
