@@ -60,7 +60,9 @@ class Peer:
         return bytes(got)
 
     def half_close(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
+        """End the sending direction; where the connection was reset there is none."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Abort the connection; a unix socket only has an end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from wsgate.causes import Cause, Side
@@ -16,14 +16,14 @@ from wsgate.transport.pipes import AVAILABLE, PipePool, Splice
 from wsgate.transport.tcp import TcpLeg
 from wsgate.transport.wheel import Timer, TimerWheel
 
-#: Seconds that a leg has for what is queued once the other leg is gone.
+#: Seconds in which a leg must take something of what is queued for it once the other leg is gone.
 LAST_BYTES = 30.0
 
 
 class _End:
     """One side of a tunnel: the protocol on its leg."""
 
-    __slots__ = ("gone", "leg", "other", "side", "tunnel")
+    __slots__ = ("ended", "gone", "leg", "other", "side", "taken", "tunnel")
 
     other: _End
 
@@ -31,7 +31,9 @@ class _End:
         self.tunnel = tunnel
         self.side = side
         self.leg = leg
+        self.ended = False  # what came from it was a whole stream
         self.gone = False
+        self.taken = -1  # bytes, at the last look at a closing leg
 
     def dataReceived(self, data: Data) -> None:
         self.other.leg.write(data)
@@ -39,11 +41,16 @@ class _End:
             self.tunnel.splice(self)
 
     def readConnectionLost(self) -> None:
+        self.ended = True
         self.tunnel.ended(self)
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
         self.tunnel.lost(self, reason)
+
+
+def _closed(end: _End) -> Cause:
+    return Cause.CLIENT_CLOSED if end.side is Side.CLIENT else Cause.SERVER_CLOSED
 
 
 class Tunnel:
@@ -58,6 +65,7 @@ class Tunnel:
         "_answer",
         "_client",
         "_deadline",
+        "_draining",
         "_ending",
         "_half_close",
         "_idleness",
@@ -89,6 +97,7 @@ class Tunnel:
         self._answer = answer
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
+        self._draining = False  # the server's end is the last thing that is waited for
         self._idleness = Idleness(wheel, idle_timeout, self._progress, self._idle)
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> None:
@@ -118,29 +127,31 @@ class Tunnel:
     # What the ends tell
 
     def ended(self, end: _End) -> None:
-        self._note(Cause.CLIENT_CLOSED if end.side is Side.CLIENT else Cause.SERVER_CLOSED, end.side)
+        self._note(_closed(end), end.side)
         target = end.other.leg
-        if self._half_close and getattr(target, "half_closes", True):
+        if self._half_close and not self._draining and getattr(target, "half_closes", True):
             target.loseWriteConnection()
             return
         self._finish()
 
     def lost(self, end: _End, reason: Failure) -> None:
         orderly = reason.type is ConnectionDone
-        if not orderly:
-            self._note(Cause.CLIENT_LOST if end.side is Side.CLIENT else Cause.SERVER_LOST, end.side)
-        else:
-            self._note(Cause.CLIENT_CLOSED if end.side is Side.CLIENT else Cause.SERVER_CLOSED, end.side)
-        other = end.other
-        if other.gone:
+        self._note_lost(end, reason)
+        if end.other.gone:
             self._done()
-            return
-        other.leg.unregisterProducer()
-        if orderly:
+        elif orderly or end.ended:
+            # All that came from it came whole, and reaches the other leg.
             self._finish()
         else:
             # Cut short on one side: the other must not take it for a complete stream.
-            other.leg.abortConnection()
+            end.other.leg.abortConnection()
+
+    def _note_lost(self, end: _End, reason: Failure) -> None:
+        lost = Cause.CLIENT_LOST if end.side is Side.CLIENT else Cause.SERVER_LOST
+        if reason.type is ConnectionLost and not end.ended and self._deadline is None:
+            # It says more than the end of the other direction, which had been carried over.
+            self._ending = None
+        self._note(_closed(end) if reason.type is ConnectionDone else lost, end.side)
 
     def _finish(self) -> None:
         for end in (self._client, self._server):
@@ -148,7 +159,20 @@ class Tunnel:
                 end.leg.unregisterProducer()
                 end.leg.loseConnection()
         if self._deadline is None:
-            self._deadline = self._wheel.after(LAST_BYTES, self._force)
+            self._wait_for_rest()
+
+    def _wait_for_rest(self) -> None:
+        for end in (self._client, self._server):
+            end.taken = end.leg.sent - end.leg.queued
+        self._deadline = self._wheel.after(LAST_BYTES, self._look_at_rest)
+
+    def _look_at_rest(self) -> None:
+        """A leg that has taken nothing of what is queued for a while is given up."""
+        self._deadline = None
+        for end in (self._client, self._server):
+            if not end.gone and end.taken == end.leg.sent - end.leg.queued:
+                end.leg.abortConnection()
+        self._wait_for_rest()
 
     def _force(self) -> None:
         for end in (self._client, self._server):
@@ -163,11 +187,13 @@ class Tunnel:
         Whoever drains has a deadline.  Without half-close there is nothing to tell: both legs are closed.
         """
         self._note(cause, cause.value.side)
-        server = self._server
+        server = self._server.leg
         drained = cause in {Cause.STOPPING, Cause.DRAINED}
-        if drained and self._half_close and not server.gone and getattr(server.leg, "half_closes", True):
+        if drained and self._half_close and not self._server.gone and getattr(server, "half_closes", True):
+            self._draining = True
+            server.unregisterProducer()
             self._client.leg.pauseProducing()
-            server.leg.loseWriteConnection()
+            server.loseWriteConnection()
         else:
             self._finish()
 
