@@ -80,6 +80,7 @@ class Cause(Enum):
     IDLE = Answer("idle", _G, 408, 1001, 1001, _DEBUG, "idle for too long")
     # Servers that do not answer as they should.
     NO_SERVER = Answer("no_server", _G, 503, 1013, 0, _WARN, "no server available")
+    EXHAUSTED = Answer("exhausted", _G, 503, 0, 0, _WARN, "the gateway has no sockets or ports left")
     HELD_TOO_LONG = Answer("held_too_long", _S, 0, 1012, 0, _WARN, "the server did not come back")
     CONNECT_FAILED = Answer("connect_failed", _S, 502, 0, 0, _WARN, "no server could be reached")
     CONNECT_TIMEOUT = Answer("connect_timeout", _S, 504, 0, 0, _WARN, "connecting to a server took too long")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -313,3 +314,41 @@ def test_a_cookie_binds_a_client_to_its_server_while_that_serves(
     assert moved in (0, 1)
     assert left is not None
     assert left.startswith(places[moved])
+
+
+# Servers that cannot be heard
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """An address that answers no SYN: a listening socket whose queue is full."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        address = listening.getsockname()
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        yield f"127.0.0.1:{address[1]}"
+
+
+def test_a_server_that_answers_no_syn_is_given_up_at_the_connect_timeout(
+    start_gateway: StartGateway, servers: list[WebSocketServer]
+) -> None:
+    """Rows 2 and 21 of the faults: the next server takes it, in the time of the gateway and not of the kernel."""
+    with black_hole() as hole:
+        gateway = start_gateway(
+            INI + "connect_timeout = 300ms\n", servers=f"{hole} fail_timeout=1h, {servers[0].address} backup"
+        )
+        for _ in range(3):
+            with open_client(gateway.url("web")) as client:
+                client.send("hello")
+                assert client.recv() == "hello"
+        alone = start_gateway(INI + "connect_timeout = 300ms\n", servers=hole)
+        assert status_of(alone).status == 504
+    first, *others = gateway.records(3)
+    assert 0.3 <= first["connect_time"] < 1.0
+    assert [record["tries"] for record in (first, *others)] == [2, 1, 1]
+    assert max(record["connect_time"] for record in others) < 0.2

@@ -22,6 +22,8 @@ from wsgate.transport.tls import TlsLeg
 from wsgate.transport.wheel import Timer, TimerWheel
 from wsgate.upstream.members import UpstreamMembers
 
+#: What this process or machine lacks: no fault of the server.
+_EXHAUSTED = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PENDING = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
 
 
@@ -82,12 +84,12 @@ class Attempt:
         self._timer: Timer | None = None
         self._watched = False
 
-    def start(self, timeout: float) -> str:
-        """Begin to connect; ``timeout`` seconds are for all of it.  What is wrong where that failed at once, or ""."""
+    def start(self, timeout: float) -> tuple[Cause, str] | None:
+        """Begin to connect; ``timeout`` seconds are for all of it.  What is wrong, where that failed at once."""
         try:
             sock, pending = self._open()
         except OSError as error:
-            return _words(error)
+            return Cause.EXHAUSTED if error.errno in _EXHAUSTED else Cause.CONNECT_FAILED, _words(error)
         self._sock = sock
         self._timer = self._dialer.wheel.after(timeout, lambda: self._too_late(timeout))
         if pending:
@@ -95,7 +97,7 @@ class Attempt:
             self._dialer.hub.watch(sock.fileno(), self, WRITE)
         else:
             self._dialer.hub.soon(self._established)
-        return ""
+        return None
 
     def _open(self) -> tuple[socket.socket, bool]:
         """A socket that connects, and whether it still has to be waited for."""

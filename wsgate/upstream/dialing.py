@@ -99,11 +99,12 @@ class Dialling:
                 self._tell_connected(idle, state, reused=True)
                 return
             wrong = self._attempt_at(state)
-            if not wrong:
+            if wrong is None:
                 return
-            self._note(state, Cause.CONNECT_FAILED, wrong)
-            if not self._may_go_on(Trouble.ERROR, sent=False):
-                break
+            if not self._lacks(state, *wrong):
+                self._note(state, *wrong)
+                if not self._may_go_on(Trouble.ERROR, sent=False):
+                    break
         else:
             if not self.tries and self._waits():
                 return
@@ -154,9 +155,16 @@ class Dialling:
         if not state.taken():
             self.next()
         elif wrong := self._attempt_at(state):
-            self._failed_at(state, Cause.CONNECT_FAILED, wrong)
+            self._failed_at(state, *wrong)
 
-    def _attempt_at(self, state: ServerState) -> str:
+    def _lacks(self, state: ServerState, cause: Cause, detail: str) -> bool:
+        """Whether it is the gateway that has no socket or port left: no server is to blame, nothing was tried."""
+        if cause is Cause.EXHAUSTED:
+            state.released()
+            self.remember(cause, f"{state.server}: {detail}")
+        return cause is Cause.EXHAUSTED
+
+    def _attempt_at(self, state: ServerState) -> tuple[Cause, str] | None:
         header = self._wanted.header() if self._wanted.header is not None else b""
         self._attempt = Attempt(self, state, self._dialer, self._members, header)
         return self._attempt.start(self._members.options.connect_timeout)
@@ -231,7 +239,8 @@ class Dialling:
 
     def _failed_at(self, state: ServerState, cause: Cause, detail: str) -> None:
         self._attempt = None
-        self._note(state, cause, detail)
+        if not self._lacks(state, cause, detail):
+            self._note(state, cause, detail)
         trouble = trouble_of(cause)
         if trouble is not None and self._may_go_on(trouble, sent=False):
             self.next()

@@ -85,7 +85,7 @@ class Probing:
         self._timer = self._dialer.wheel.after(timeout, lambda: self._finish(f"not done within {timeout:g} s"))
         if self._attempt is not None and (wrong := self._attempt.start(timeout)):
             self._attempt = None
-            self._finish(wrong)
+            self._finish(wrong[1])
 
     def stop(self) -> None:
         """Give it up; nobody hears of it."""
