@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,6 +25,9 @@ _log = Logger("wsgate")
 FIRST = 1.0
 LOOK = 60.0
 
+#: Seconds without another attempt where the program itself could not run: it has not noted when to try again.
+BROKEN = 3600.0
+
 
 class AcmeKeeper:
     """Looks whether a certificate is due, runs ``wsgate acme`` then, and calls ``reload`` when there is a new one."""
@@ -33,7 +37,7 @@ class AcmeKeeper:
         reactor: Any,
         now: Callable[[], datetime],
         config: Callable[[], Config],
-        reload: Callable[[], object],
+        reload: Callable[[], Deferred[dict[str, Any]]],
     ) -> None:
         self._reactor = reactor
         self._now = now
@@ -41,6 +45,8 @@ class AcmeKeeper:
         self._reload = reload
         self._call: Any = None
         self._process: Any = None
+        self._unserved = False  # whether there is a certificate that no reload has taken yet
+        self._held = reactor.seconds()
 
     def start(self) -> None:
         """Begin to look."""
@@ -49,22 +55,37 @@ class AcmeKeeper:
     def _look(self) -> None:
         self._call = self._reactor.callLater(LOOK, self._look)
         config = self._config()
-        if self._process is not None or not sections(config) or not due(config, self._now()):
+        if self._unserved:
+            self._serve()
+        if self._process is not None or self._reactor.seconds() < self._held or not self._due(config):
             return
         arguments = [sys.executable, "-m", "wsgate", "acme", "--config", config.source]
         self._process = self._reactor.spawnProcess(_Run(self._over), sys.executable, arguments, env=dict(os.environ))
 
+    def _due(self, config: Config) -> bool:
+        return bool(sections(config)) and bool(due(config, self._now()))
+
     def _over(self, output: str) -> None:
         self._process = None
-        new = False
         for line in output.splitlines():
             if line.startswith("renewed "):
-                new = True
+                self._unserved = True
                 _log.info("acme: {line}", line=line)
             else:
                 _log.warn("acme: {line}", line=line)
-        if new and self._call is not None:
-            self._reload()
+        if self._call is None:
+            return
+        if self._due(self._config()):
+            self._held = self._reactor.seconds() + BROKEN
+        if self._unserved:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Reload; where that is refused, because the INI is being edited, the next look tries again."""
+        self._reload().addCallback(self._reloaded)
+
+    def _reloaded(self, report: dict[str, Any]) -> None:
+        self._unserved = not report["ok"]
 
     def stop(self) -> None:
         """Look no more; a program that runs is ended."""

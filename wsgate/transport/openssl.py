@@ -128,7 +128,7 @@ class Engine:
         if 0 < size <= _SMALL:
             plain = data if type(data) is bytes else bytes(data)
             if _lib.SSL_write(self._ssl, plain, size) == size:
-                return max(0, _lib.BIO_read(self._from, self._buffers.cipher_out, _ROOM))
+                return self._collect(0)
         else:
             plain = data if size <= RECORD and isinstance(data, bytes) else _ffi.from_buffer(data)
         done = filled = 0
