@@ -5,6 +5,7 @@ Nothing here knows HTTP/1: a head comes in as values, the answer goes out throug
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -300,15 +301,16 @@ class Exchange:
         record = self.noted()
         path, _, query = head.target.partition(b"?")
         record.method = head.method.decode("latin-1")
-        record.path, record.query = path.decode("latin-1"), query.decode("latin-1")
-        record.host = head.host
+        record.path, record.query = intern(path.decode("latin-1")), query.decode("latin-1")
+        # The same in most requests: kept once, for thousands of open WebSockets.
+        record.host = intern(head.host)
         record.version = "1.1" if head.minor else "1.0"
         if head.upgrade:
             record.kind = Kind.WEBSOCKET
         for name, key in (("user_agent", b"user-agent"), ("referer", b"referer"), ("origin", b"origin")):
             value = head.get(key)
             if value is not None:
-                setattr(record, name, value.decode("latin-1"))
+                setattr(record, name, intern(value.decode("latin-1")))
         connection = self.connection
         if connection.place.trusted.trusts(connection.client):
             record.client = client_address(connection.client, connection.place.trusted.trusts, head.fields)

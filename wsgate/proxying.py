@@ -116,7 +116,7 @@ class Proxying:
 
     def _note_server(self, connect_time: float | None) -> None:
         record, dialling = self._exchange.noted(), self._dialling
-        record.server = str(dialling.state.server) if dialling.state is not None else ""
+        record.server = dialling.state.name if dialling.state is not None else ""
         record.tries = dialling.tries
         record.connect_time = connect_time
 

@@ -79,7 +79,7 @@ class Tunnelling:
             listener=listener.name,
             route=self._connection.route,
             upstream=self._connection.upstream,
-            server=str(state.server),
+            server=state.name,
             client=self._connection.client,
             since=self._connection.since,
             relay=self._tunnel,
@@ -100,7 +100,7 @@ class Tunnelling:
         traffic = self._tunnel.traffic() if self._tunnel is not None else Traffic()
         record.route, record.upstream = connection.route, connection.upstream
         if self._dialling.state is not None:
-            record.server = str(self._dialling.state.server)
+            record.server = self._dialling.state.name
         record.tries = self._dialling.tries
         record.connect_time = self._connect_time
         record.bytes_in, record.bytes_out = traffic.bytes_in, traffic.bytes_out

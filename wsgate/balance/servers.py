@@ -38,6 +38,7 @@ class ServerState:
         "fails",
         "freed",
         "key",
+        "name",
         "server",
         "strikes",
         "up",
@@ -48,6 +49,7 @@ class ServerState:
     def __init__(self, key: str, server: Server, places: Places) -> None:
         self.key = key
         self.server = server
+        self.name = str(server)  # one text for the records of all its connections
         self._places = places
         self.alone = False
         self.draining = False  # by the operator: no new connections

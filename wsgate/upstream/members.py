@@ -69,7 +69,7 @@ class UpstreamMembers:
     def keep(self, state: ServerState, leg: Leg) -> None:
         """An exchange has left ``leg`` fit for another; one with a PROXY header belongs to its client for ever."""
         if self.options.proxy_protocol == "off":
-            self.idle.keep(str(state.server), leg)
+            self.idle.keep(state.name, leg)
         else:
             leg.loseConnection()
 
@@ -95,7 +95,7 @@ class UpstreamMembers:
                 "upstream {upstream}: {server} is left out for {time:.0f} s: {count} WebSockets in a row ended badly"
                 " within {early:g} s",
                 upstream=self.options.name,
-                server=str(state.server),
+                server=state.name,
                 time=state.ejected_until - now,
                 count=rules.strikes,
                 early=rules.early,
