@@ -7,12 +7,13 @@ the authority reaches.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from wsgate.tls.files import put_in_place
 
 #: Where an authority asks for an answer to http-01 (RFC 8555 section 8.3).
 WELL_KNOWN = b"/.well-known/acme-challenge/"
@@ -74,15 +75,7 @@ class AcmePlaces:
 
     def write(self, path: Path, data: bytes) -> None:
         """Put a file in place at once, for its owner alone."""
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        with suppress(FileNotFoundError):
-            draft.unlink()
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        put_in_place(path, data, 0o600)
 
     def write_json(self, path: Path, facts: Mapping[str, Any]) -> None:
         """``write`` of facts."""

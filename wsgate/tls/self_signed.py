@@ -9,7 +9,6 @@ import fcntl
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import ip_address
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from wsgate.tls.certificates import CertificateError, load_chain
+from wsgate.tls.files import put_in_place
 
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
@@ -94,8 +94,8 @@ def _is_good(paths: SelfSignedPaths, names: tuple[str, ...], now: datetime) -> b
 def _make(paths: SelfSignedPaths, names: tuple[str, ...], now: datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(key, names, now)
-    _write(paths.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-    _write(paths.certificate, certificate.public_bytes(Encoding.PEM), 0o644)
+    put_in_place(paths.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    put_in_place(paths.certificate, certificate.public_bytes(Encoding.PEM), 0o644)
 
 
 def _certificate(key: ec.EllipticCurvePrivateKey, names: tuple[str, ...], now: datetime) -> x509.Certificate:
@@ -136,17 +136,3 @@ def _dns_name(name: str) -> x509.DNSName:
         return x509.DNSName(name)
     except ValueError as error:
         raise CertificateError(f"names = {name}: expected ASCII names; write others as xn--...") from error
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Put ``data`` in place at once: whoever reads sees the old file or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
-    os.replace(draft, path)
