@@ -22,8 +22,9 @@ _log = Logger("wsgate.downstream")
 #: Connections accepted in one turn: other connections wait for them, and other workers should get their share.
 BATCH = 16
 
-#: Seconds without accepting after the process ran out of descriptors or memory.
+#: Seconds without accepting after the process ran out of descriptors or memory, and between two words about it.
 PAUSE = 0.25
+SILENCE = 10.0
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -77,6 +78,8 @@ def _remove_dead_socket(path: str) -> None:
     with contextlib.suppress(OSError):
         if stat.S_ISSOCK(os.stat(path).st_mode):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                # A listener whose queue is full answers at once, too.
+                probe.setblocking(False)
                 try:
                     probe.connect(path)
                 except ConnectionRefusedError:
@@ -86,7 +89,7 @@ def _remove_dead_socket(path: str) -> None:
 class Listening:
     """A listening socket on the hub; ``accepted(sock, peer)`` is called for each connection, ``sock`` non-blocking."""
 
-    __slots__ = ("_accepted", "_hub", "_pause", "_watched", "_wheel", "sock")
+    __slots__ = ("_accepted", "_hub", "_pause", "_quiet_until", "_watched", "_wheel", "sock")
 
     def __init__(
         self, hub: Hub, wheel: TimerWheel, sock: socket.socket, accepted: Callable[[socket.socket, object], None]
@@ -96,6 +99,7 @@ class Listening:
         self.sock = sock
         self._accepted = accepted
         self._pause: Timer | None = None
+        self._quiet_until = 0.0
         self._watched = False
 
     def start(self) -> None:
@@ -130,7 +134,11 @@ class Listening:
                 # The connection died in the queue (ECONNABORTED and the network errors of accept(2)).
                 continue
             sock.setblocking(False)
-            self._accepted(sock, peer)
+            try:
+                self._accepted(sock, peer)
+            except Exception:
+                sock.close()
+                raise
 
     def broken(self) -> None:
         """A connection could not be started; the next one may."""
@@ -138,4 +146,7 @@ class Listening:
     def _exhausted(self, error: OSError) -> None:
         self.stop()
         self._pause = self._wheel.after(PAUSE, self.start)
-        _log.warn("accepting pauses for {pause} s: {why}", pause=PAUSE, why=error.strerror)
+        now = self._wheel.seconds()
+        if now >= self._quiet_until:
+            self._quiet_until = now + SILENCE
+            _log.warn("no connection is accepted for {pause} s: {why}", pause=PAUSE, why=error.strerror)
