@@ -275,6 +275,22 @@ def test_a_server_that_answers_before_the_body_is_heard(site: Site, app: Backend
     assert site.record(wire)["status"] == 403
 
 
+def test_a_refusal_is_heard_although_the_server_resets(site: Site, app: Backend) -> None:
+    """A server that answers and closes with the upload unread resets it: its answer is in our kernel before that."""
+
+    def refuses(server: Wire) -> None:
+        read_head(server)
+        server.exactly(100_000)
+        server.send(answer(413, b"too big", "Connection: close"))
+
+    app.runs(refuses)
+    for _ in range(5):
+        wire = site.connect()
+        with contextlib.suppress(OSError):
+            wire.send(request("POST", "/unbounded/", body=b"x" * 5_000_000))
+        assert (read_answer(wire).body, site.record(wire)["status"]) == (b"too big", 413)
+
+
 # The slower side sets the pace
 
 

@@ -173,7 +173,18 @@ class TcpLeg:
         self._writing = Way.BROKEN
         self._queue = None
         self.queued = 0
-        self._hub.soon(self.lost)
+        self._hub.soon(self._hear_out)
+
+    def _hear_out(self) -> None:
+        """What the peer said before it reset the connection is still in the kernel: the answer to half a request, say."""
+        received = -1
+        while self._fd >= 0 and self._listens() and received != self.received:
+            received = self.received
+            self._receive()
+        self.lost()
+
+    def _listens(self) -> bool:
+        return not (self._paused or self._closing) and self._pump is None and self._reading is Way.OPEN
 
     def lost(self) -> None:
         """End the leg as one whose peer vanished."""
@@ -248,6 +259,10 @@ class TcpLeg:
 
     def end_of_input(self) -> None:
         """The socket has said that nothing more will come."""
+        if self._writing is Way.BROKEN:
+            # The reset was told to the call that wrote: this is no orderly end.
+            self.lost()
+            return
         self._reading = Way.ENDED
         self._interest()
         self.protocol.readConnectionLost()
