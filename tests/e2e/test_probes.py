@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,25 @@ def test_a_server_that_flaps_stays_what_it_was(start_gateway: StartGateway, serv
     gateway = start_gateway(INI, servers=serve(script).address, probe="http /")
     until(lambda: count >= 12, "probes")
     assert not is_down(gateway)
+
+
+def test_one_worker_probes_and_all_know(start_gateway: StartGateway, serve: Serve) -> None:
+    """Were each worker to probe, a server would see as many probes as there are workers."""
+    well = True
+    asked: list[float] = []
+
+    def script(wire: Wire) -> None:
+        got = read_request(wire)
+        if got.target == "/health":
+            asked.append(time.monotonic())
+        wire.send(answer(200 if well else 500, b"", "Connection: close"))
+
+    text = INI.replace("[listener web]", "[gateway]\nworkers = 3\n\n[listener web]").replace("50ms", "200ms")
+    gateway = start_gateway(text, servers=serve(script).address, probe="http /health jitter=0%")
+    until(lambda: len(asked) >= 5, "probes")
+    assert asked[4] - asked[0] >= 0.7, "one worker's pace"
+    assert {status(gateway) for _ in range(12)} == {200}
+    well = False
+    until(lambda: {status(gateway) for _ in range(12)} == {503}, "all workers knowing")
+    well = True
+    until(lambda: {status(gateway) for _ in range(12)} == {200}, "all workers knowing")

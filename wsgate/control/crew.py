@@ -19,6 +19,7 @@ from wsgate.config.model import App
 from wsgate.control.board import Board
 from wsgate.control.build import Builder
 from wsgate.control.demo_apps import DemoApps
+from wsgate.control.health import down_key
 from wsgate.control.hand import Hand, State
 from wsgate.control.in_process import find_factory
 from wsgate.control.material import Material
@@ -255,7 +256,13 @@ class Crew:
 def _keys(plan: Plan) -> list[str]:
     """What is counted on the board."""
     servers = [state.key for members in plan.upstreams.values() for state in members.group.states]
-    return [ALL, *(listener_key(name) for name in plan.listeners), *servers]
+    probed = [
+        down_key(state.key)
+        for members in plan.upstreams.values()
+        if members.options.probe is not None
+        for state in members.group.states
+    ]
+    return [ALL, *(listener_key(name) for name in plan.listeners), *servers, *probed]
 
 
 def _first_error(failure: Any) -> Any:

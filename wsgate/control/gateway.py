@@ -19,6 +19,7 @@ from wsgate.config.model import Address, Config, Listener
 from wsgate.control.build import Builder, adopt
 from wsgate.control.doors import Doors, binds
 from wsgate.control.draining import Draining
+from wsgate.control.health import SharedHealth
 from wsgate.control.in_process import InProcessServers
 from wsgate.control.limits import connections_that_fit
 from wsgate.control.material import Material
@@ -36,7 +37,6 @@ from wsgate.transport.openssl import Buffers
 from wsgate.transport.pipes import PipePool
 from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.attempt import Dialer
-from wsgate.upstream.prober import Prober, apply
 
 _log = Logger("wsgate")
 
@@ -103,7 +103,7 @@ class Gateway:
         self._doors = Doors(self.runtime)
         self._standing = Standing(self.runtime, self._random)
         self._rebalancing = Rebalancing(self.runtime, self._processes)
-        self._prober = Prober(self.runtime.dialer, self._random, os.urandom, self._probed)
+        self._health = SharedHealth(self.runtime, places, self._random, probes=number == 1)
 
     @property
     def config(self) -> Config:
@@ -124,15 +124,12 @@ class Gateway:
         self._open_log()
         self._standing.apply(self.material.drained)
         self._doors.change(binds(self.config), sockets, self.material.drained)
-        self._prober.follow(self.runtime.plan.upstreams)
+        self._health.follow()
         self._rebalancing.start()
         self._expire_staples()
 
     def _processes(self) -> int:
         return self.config.gateway.workers or len(os.sched_getaffinity(0))
-
-    def _probed(self, upstream: str, key: str, up: bool) -> None:
-        apply(self.runtime.plan.upstreams, upstream, key, up, self.runtime.wheel.seconds())
 
     def _expire_staples(self) -> None:
         """Send no OCSP response that has grown old: clients refuse a connection for it, and bear its absence."""
@@ -194,7 +191,7 @@ class Gateway:
         removed = self._standing.removed(self.runtime.plan, staged.plan)
         self.material = staged.material
         self.runtime.plan = adopt(self.runtime.plan, staged.plan, self.runtime.wheel.seconds())
-        self._prober.follow(self.runtime.plan.upstreams)
+        self._health.follow()
         if before.gateway.access_log != self.config.gateway.access_log:
             if self._access_log is not None:
                 self._access_log.close()
@@ -299,7 +296,7 @@ class Gateway:
 
     def _finish(self, _: int) -> None:
         runtime = self.runtime
-        self._prober.stop()
+        self._health.stop()
         self._rebalancing.stop()
         for members in runtime.plan.upstreams.values():
             members.idle.close()
