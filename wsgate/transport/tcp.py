@@ -176,7 +176,7 @@ class TcpLeg:
         self._hub.soon(self._hear_out)
 
     def _hear_out(self) -> None:
-        """What the peer said before it reset the connection is still in the kernel: the answer to half a request, say."""
+        """What the peer said before its reset is still in the kernel: the answer to half a request, say."""
         received = -1
         while self._fd >= 0 and self._listens() and received != self.received:
             received = self.received
