@@ -25,6 +25,7 @@ from wsgate.control.doors import binds
 from wsgate.control.gateway import addresses
 from wsgate.control.limits import check_descriptors
 from wsgate.control.material import Material, read_files, read_material
+from wsgate.control.privileges import Privileges
 from wsgate.control.scopes import Scope, ScopeError
 from wsgate.control.sockets import Sockets
 from wsgate.errors import WsgateError
@@ -74,6 +75,7 @@ class Supervisor:
         self._discovery = Discovery(reactor, lambda: self.material, self.discovered)
         self._asked: list[Deferred[dict[str, Any]]] = []
         self._delay: Any = None
+        self._privileges = Privileges()
         self._since = reactor.seconds()
 
     @property
@@ -86,6 +88,7 @@ class Supervisor:
 
     def bind(self) -> None:
         """Build and bind, with the rights that the process still has.  Raises WsgateError; nothing stays bound then."""
+        self._privileges = Privileges()
         check_descriptors(self.config, self._processes)
         self._material = self.workers.build(self._read(self.config))
         self.sockets.keep(self.sockets.bind_missing(binds(self.config)), binds(self.config))
@@ -191,7 +194,8 @@ class Supervisor:
         self.failed_reloads += 1
         if not failure.check(*REFUSED):
             _log.failure("a reload failed", failure)
-        return {"ok": False, "error": failure.getErrorMessage() or str(failure.type)}
+        error = failure.getErrorMessage() or str(failure.type)
+        return {"ok": False, "error": self._privileges.explain(error)}
 
     def _tell(self, report: dict[str, Any], asked: list[Deferred[dict[str, Any]]]) -> None:
         if report["ok"]:
