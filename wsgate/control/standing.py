@@ -49,7 +49,7 @@ class Standing:
             {
                 "server": str(state.server),
                 "open": state.conns,
-                "state": _word(state.draining, state.server.down, not state.is_eligible(now)),
+                "state": _word(state.is_draining, state.server.down or not state.up, not state.is_eligible(now)),
                 "fails": state.fails,
             }
             for state in members.group.states
