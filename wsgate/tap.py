@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,12 @@ class _ProcessService(GatewayService):
         try:
             super().privilegedStartService()
         except WsgateError as error:
+            if not self._twistd.get("nodaemon"):
+                # Whoever started the daemon waits to be told, which twistd does for an exception that is no exit.
+                raise
+            # Nor does twistd take its pid file away for one.
+            with suppress(OSError, TypeError):
+                os.unlink(self._twistd.get("pidfile"))
             raise SystemExit(f"wsgate: {error}") from None
 
     def _make(self) -> Supervisor:

@@ -96,8 +96,11 @@ export class Connection extends EventTarget {
 
   #closed({ code, reason, wasClean }) {
     clearTimeout(this.#timer);
-    this.lastClose = { code, reason, clean: wasClean };
-    this.#tell("closed", this.lastClose);
+    // A try that never opened (1006) says nothing of how the last connection ended.
+    if (this.state !== "connecting" || this.lastClose === null) {
+      this.lastClose = { code, reason, clean: wasClean };
+      this.#tell("closed", this.lastClose);
+    }
     if (!this.#wanted) {
       this.#become("closed");
     } else if (this.state === "closing") {

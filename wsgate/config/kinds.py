@@ -92,8 +92,8 @@ SERVERS = _list(
     addresses.server,
     "Each an address to connect to (``127.0.0.1:9000``, ``app.example.org:9000``, ``[::1]:9000``, "
     "``unix:run/app.sock``) or ``python:package.module:factory``, a Twisted factory in the gateway's own process; "
-    "or, for those that come and go, ``srv:_ws._tcp.example.org`` (SRV records) or ``file:run/servers.txt`` (one server "
-    "a line, watched for changes); behind it, with nginx's meaning, ``weight=1``, ``max_fails=1``, "
+    "or, for those that come and go, ``srv:_ws._tcp.example.org`` (SRV records) or ``file:run/servers.txt`` (one "
+    "server a line, watched for changes); behind it, with nginx's meaning, ``weight=1``, ``max_fails=1``, "
     "``fail_timeout=10s``, ``max_conns=0``, ``slow_start=0``, ``backup``, ``down``, ``drain``.",
     empty="expected at least one server such as 127.0.0.1:9000",
 )

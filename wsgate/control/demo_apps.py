@@ -24,16 +24,25 @@ class DemoApps:
         self._reactor = reactor
         self._running: dict[App, Any] = {}
         self._again: Any = None
+        self._told: set[App] = set()
 
-    def _start(self, apps: Sequence[App]) -> None:
-        """Start those that do not run.  Raises CannotListenError."""
-        for app in apps:
-            if app not in self._running:
-                from wsgate.apps.service import app_service
+    def _start(self, app: App) -> bool:
+        """Start it unless it runs; False where it cannot listen, which is told of once."""
+        if app in self._running:
+            return True
+        from wsgate.apps.service import app_service
 
-                service = app_service(app, self._reactor)
-                service.startService()
-                self._running[app] = service
+        service = app_service(app, self._reactor)
+        try:
+            service.startService()
+        except CannotListenError as error:
+            if app not in self._told:
+                self._told.add(app)
+                _log.warn("[app {name}] cannot listen yet: {why}", name=app.name, why=error)
+            return False
+        self._running[app] = service
+        self._told.discard(app)
+        return True
 
     def change(self, apps: Sequence[App]) -> None:
         """Stop those that are not wanted any more, then start the others; one that cannot listen is tried again."""
@@ -41,11 +50,9 @@ class DemoApps:
         for app in [app for app in self._running if app not in apps]:
             stopped: Deferred[Any] = maybeDeferred(self._running.pop(app).stopService)
             stopped.addErrback(lambda failure: _log.failure("a demo server did not stop", failure))
-        try:
-            self._start(apps)
-        except CannotListenError as error:
+        waiting = [app for app in apps if not self._start(app)]
+        if waiting:
             # The process that we take over from may still have the port.
-            _log.warn("a demo server cannot listen yet: {why}", why=error)
             self._again = self._reactor.callLater(AGAIN, self.change, apps)
 
     def _cancel(self) -> None:

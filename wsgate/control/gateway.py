@@ -27,6 +27,7 @@ from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.scopes import Scope, Selection
 from wsgate.control.standing import Standing
 from wsgate.observe.access_log import format_json, format_text
+from wsgate.observe.errors import CauseLog
 from wsgate.observe.log_file import LogFile
 from wsgate.observe.record import AccessRecord
 from wsgate.open_connections import OpenConnections
@@ -39,6 +40,7 @@ from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.attempt import Dialer
 
 _log = Logger("wsgate")
+_connections_log: Any = Logger("wsgate.connections")
 
 #: Seconds between two looks at the age of OCSP responses.
 STAPLE_CHECK = 60.0
@@ -79,6 +81,7 @@ class Gateway:
         self._staged: _Staged | None = None
         self._drainings: list[Draining] = []
         self._access_log: LogFile | None = None
+        self._causes = CauseLog(_connections_log, reactor)
         self._stopping: Deferred[None] | None = None
         self._retired = False
         hub = self._hub = hub_for(reactor)
@@ -152,6 +155,7 @@ class Gateway:
             self._access_log = LogFile(path, self._reactor, lambda text: _log.warn("{text}", text=text))
 
     def _record(self, record: AccessRecord) -> None:
+        self._causes.record(record)
         log, options = self._access_log, self.config.gateway
         if log is not None:
             formatted = format_json if options.access_format == "json" else format_text
@@ -301,6 +305,7 @@ class Gateway:
         for members in runtime.plan.upstreams.values():
             members.idle.close()
         self._in_process.close()
+        self._causes.close()
         if self._access_log is not None:
             self._access_log.close()
         runtime.pipes.close()
