@@ -34,7 +34,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], str]] = {
     "upstream": ((*FLOOR, "tls", "transport", "relay.interfaces"), "the server's side knows no client"),
     "targets": ((*FLOOR, "transport"), "answers of the gateway's own"),
     "apps": (("config.model", "errors"), "demo servers on real ports: they see the gateway from outside"),
-    "control": ((*PATH, "apps", "connection", "exchange", "runtime", "open_connections"), "builds and steers all the others"),
+    "control": (
+        (*PATH, "apps", "connection", "exchange", "runtime", "open_connections"),
+        "builds and steers all the others",
+    ),
 }
 
 # The rooms that hold no Twisted and do no input or output, so that their tests need neither.

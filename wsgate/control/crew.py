@@ -19,8 +19,8 @@ from wsgate.config.model import App
 from wsgate.control.board import Board
 from wsgate.control.build import Builder
 from wsgate.control.demo_apps import DemoApps
-from wsgate.control.health import down_key
 from wsgate.control.hand import Hand, State
+from wsgate.control.health import down_key
 from wsgate.control.in_process import find_factory
 from wsgate.control.material import Material
 from wsgate.control.scopes import Scope, ScopeError
