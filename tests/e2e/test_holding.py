@@ -86,6 +86,10 @@ class Backend:
             process.send_signal(signal.SIGKILL)
             process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def heard(self) -> list[str]:
         return self.file.read_text().splitlines()
 
@@ -315,3 +319,27 @@ def test_another_subprotocol_is_no_way_to_go_on(start_gateway: StartGateway) -> 
                 client.recv(timeout=10)
             assert client.close_code == 1012
     assert "another subprotocol" in gateway.records(1)[0]["detail"]
+
+
+def test_a_server_that_answers_no_ping_is_replaced_and_its_client_kept(
+    start_gateway: StartGateway, backend: Backend, tmp_path: Path
+) -> None:
+    """Row 4 of the faults: a stopped process still has its connections, and is found out by pings."""
+    with WebSocketServer() as other:
+        gateway = start_gateway(
+            INI + "handshake_timeout = 500ms\n",
+            servers=f"127.0.0.1:{backend.port}, {other.address} backup",
+            timeout="20s",
+            more="ping_interval = 200ms\nping_timeout = 300ms",
+        )
+        with open_client(gateway.url("web")) as client, open_client(gateway.url("web")) as bystander:
+            for one in (client, bystander):
+                one.send("before")
+                assert one.recv() == "before"
+            backend.signal(signal.SIGSTOP)
+            until(lambda: len(other.sessions) >= 2, "the other server", 20)
+            for one in (client, bystander):
+                one.send("after")
+                assert one.recv(timeout=10) == "after"
+            backend.signal(signal.SIGCONT)
+    assert {record["cause"] for record in gateway.records(2)} == {"client_closed"}
