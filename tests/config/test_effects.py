@@ -49,7 +49,7 @@ def test_an_option_without_effect_is_refused_with_what_it_takes(route: str, need
     "route",
     [
         "respond = 200\nmax_message = off\nwebsocket = off",
-        "upstream = u\nwebsocket = tunnel\nping_interval = 0\nidle_timeout = 1h\nmax_age = 1d\nextensions = strip",
+        "upstream = u\nwebsocket = tunnel\nping_interval = 0\nidle_timeout = 1h\nmax_age = 0\nextensions = strip",
         "upstream = u\ncompression = off",
         "upstream = u\nwebsocket = messages\ncompression = client\non_message = a:b\nvalidate_utf8 = on",
         "upstream = u\nmessages_per_second = 1\nmessages_burst = 9\nlimit_action = wait\nbytes_per_second = 1k",

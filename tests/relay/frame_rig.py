@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.internet.task import Clock
 
@@ -102,7 +103,10 @@ class Peer:
 
 
 class Rig:
-    """The relay, its clock and its two peers, which read unless told otherwise; ``endings`` holds what it told."""
+    """The relay, its clock and its two peers, which read unless told otherwise; ``endings`` holds what it told.
+
+    ``buffer`` is that of the route; with 0 whoever is fed is waited for as soon as a byte is left over.
+    """
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class Rig:
         *,
         extensions: bytes = b"",
         room: int = 1 << 40,
+        buffer: int = 0,
         half_closes: bool = True,
         random: Callable[[int], bytes] | None = None,
     ) -> None:
@@ -128,7 +133,7 @@ class Rig:
                 self.client.leg,
                 self.server.leg,
                 opening,
-                bounds or limits(),
+                replace(bounds or limits(), buffer=buffer),
                 self.clock,  # type: ignore[arg-type]
                 self.wheel,
                 PipePool(),

@@ -98,6 +98,27 @@ def test_what_a_peer_does_not_take_pauses_the_other(side: Side) -> None:
 
 
 @BOTH
+def test_up_to_the_high_water_mark_a_slow_peer_pauses_nobody(side: Side) -> None:
+    """Above it the other side is read again only when all that waited has been taken."""
+    rig = Rig(room=1000, buffer=10_000).start()
+    peer, other = rig.peers(side)
+    other.reads = False
+    for _ in range(12):
+        peer.say(BINARY, bytes(900))
+    rig.settle()
+    assert 9_000 < other.leg.queued <= 10_000 and not peer.leg.paused
+    peer.say(BINARY, bytes(900))
+    rig.settle()
+    assert other.leg.queued > 10_000 and peer.leg.paused
+    other.reads = True
+    rig.settle()
+    assert peer.leg.paused == bool(other.leg.queued)
+    for _ in range(30):
+        rig.settle()
+    assert len(other.heard) == 13 and not peer.leg.paused
+
+
+@BOTH
 def test_a_frame_is_put_in_at_once_between_two_frames(side: Side) -> None:
     rig = Rig().start()
     peer, other = rig.peers(side)

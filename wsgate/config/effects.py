@@ -35,6 +35,7 @@ _MESSAGES = ("compression", "on_message")
 _FRAMES = (
     *("max_frame", "max_message", "max_fragments", "validate_utf8", "ping_interval", "ping_timeout"),
     *("messages_per_second", "messages_burst", "bytes_per_second", "bytes_burst", "limit_action", "close_timeout"),
+    *("max_age", "max_age_jitter", "slow_consumer_timeout", "buffer"),
 )
 _HTTP = (
     *("head_timeout", "body_timeout", "keepalive_timeout", "keepalive_requests", "max_head", "max_fields"),

@@ -283,7 +283,12 @@ _ROUTE = (
     ("max_age_jitter", k.PERCENTAGE, "10%", "How much later, by chance, so that they do not come back together."),
     ("close_timeout", k.DURATION, "5s", "Time for the other side's Close before the connection is cut."),
     ("slow_consumer_timeout", k.DURATION_OR_OFF, "60s", "Close where a side has taken nothing for so long."),
-    ("buffer", k.SIZE, "64k", "Bytes that wait for a slow side before the other is no longer read."),
+    (
+        "buffer",
+        k.SIZE,
+        "64k",
+        "Bytes that wait for a slow side before the other is no longer read, until they are gone.",
+    ),
 )
 
 _UPSTREAM = (

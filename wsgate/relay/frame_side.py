@@ -226,8 +226,10 @@ class FrameSide:
     # Flow
 
     def pauseProducing(self) -> None:
-        self._flow_paused = True
-        self.leg.pauseProducing()
+        """The other leg has queued something: read no more once that is above the high water mark, until it is gone."""
+        if self.other.leg.queued > self.relay.buffer:
+            self._flow_paused = True
+            self.leg.pauseProducing()
 
     def resumeProducing(self) -> None:
         self._flow_paused = False

@@ -63,6 +63,7 @@ class Frames:
         "_verdict_timer",
         "_watch",
         "_wheel",
+        "buffer",
         "random",
     )
 
@@ -70,6 +71,7 @@ class Frames:
         limits = legs.limits
         deflate = b"permessage-deflate" in legs.opening.agreed.extensions
         self._limits = limits
+        self.buffer = limits.buffer
         self._wheel: TimerWheel = legs.wheel
         self._over: Callable[[Ending], None] = legs.over
         self._answer = legs.opening.answer
