@@ -222,6 +222,10 @@ class Tunnel:
     def _idle(self) -> None:
         self._note(Cause.IDLE, Side.GATEWAY)
         self._finish()
+        if self._deadline is not None:
+            # A leg that is still there has taken nothing all the time.
+            self._deadline.cancel()
+            self._deadline = self._wheel.after(0, self._force)
 
     def _note(self, cause: Cause, side: Side) -> None:
         if self._ending is None:
