@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 
 from OpenSSL import SSL
 
@@ -36,6 +37,12 @@ from wsgate.wire.proxy_protocol import ProxyHeader
 _TLS_1_3 = 0x0304
 _NO_TLS = TlsFacts()
 _HSTS = b"Strict-Transport-Security"
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    """The value of Date, the same for all answers of one second since the epoch."""
+    return formatdate(second, usegmt=True).encode("ascii")
 
 
 class Connection:
@@ -370,7 +377,7 @@ class Connection:
 
     def own_fields(self) -> Fields:
         """The fields of an origin server, for answers of the gateway's own (RFC 9110 sections 6.6.1 and 10.2.4)."""
-        fields = [(b"Date", formatdate(int(self.runtime.wall()), usegmt=True).encode("ascii"))]
+        fields = [(b"Date", _date(int(self.runtime.wall())))]
         server = self.runtime.plan.config.gateway.server_header
         if server:
             fields.append((b"Server", server.encode("latin-1")))

@@ -307,10 +307,13 @@ class Exchange:
         record.version = "1.1" if head.minor else "1.0"
         if head.upgrade:
             record.kind = Kind.WEBSOCKET
-        for name, key in (("user_agent", b"user-agent"), ("referer", b"referer"), ("origin", b"origin")):
-            value = head.get(key)
-            if value is not None:
-                setattr(record, name, intern(value.decode("latin-1")))
+        first = head.index.first
+        if agent := first.get(b"user-agent"):
+            record.user_agent = intern(agent.decode("latin-1"))
+        if referer := first.get(b"referer"):
+            record.referer = intern(referer.decode("latin-1"))
+        if origin := first.get(b"origin"):
+            record.origin = intern(origin.decode("latin-1"))
         connection = self.connection
         if connection.place.trusted.trusts(connection.client):
             record.client = client_address(connection.client, connection.place.trusted.trusts, head.fields)

@@ -98,7 +98,9 @@ class Proxying:
         self._reused = reused
         self._note_server(runtime.wheel.seconds() - self._since)
         self._end = ServerEnd(leg, runtime.wheel, head.method, self._members.options.response_timeout, self)
-        fields = [field for field in request_fields(exchange) if field[0].lower() != b"expect"]
+        fields = request_fields(exchange)
+        if head.get(b"expect") is not None:
+            fields = [field for field in fields if field[0].lower() != b"expect"]
         if head.get(b"host") is None:
             # HTTP/1.0 has none or says it in the target; the server is asked in HTTP/1.1 (RFC 9112 section 3.2).
             fields.insert(0, (b"Host", head.authority or _authority(state.server)))

@@ -384,22 +384,45 @@ class TestConditionsAndRanges:
 
 
 class TestReplacedMeanwhile:
-    def test_the_new_file_is_sent(self, site: StaticSite, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = Place.open
+    """Small files are read at once, others are opened to be read later."""
 
-        def replaced_before(place: Place, suffix: bytes, expected: os.stat_result) -> object:
+    @pytest.mark.parametrize(("step", "size"), [("read", 14), ("open", 70_000)])
+    def test_the_new_file_is_sent(
+        self, site: StaticSite, root: Path, monkeypatch: pytest.MonkeyPatch, step: str, size: int
+    ) -> None:
+        (root / "app.js").write_bytes(b"o" * (size - 1))
+        real = getattr(Place, step)
+
+        def replaced_before(*call: object) -> object:
             if not (root / "done").exists():
                 (root / "done").touch()
-                (root / "next").write_text("the new script")
+                (root / "next").write_bytes(b"n" * size)
                 (root / "next").replace(root / "app.js")
-            return real(place, suffix, expected)
+            return real(*call)
 
-        monkeypatch.setattr(Place, "open", replaced_before)
+        monkeypatch.setattr(Place, step, replaced_before)
         reply = ask(site, "/app.js")
-        assert (reply.body, reply.headers["Content-Length"]) == (b"the new script", "14")
+        assert (reply.body, reply.headers["Content-Length"]) == (b"n" * size, str(size))
 
-    def test_a_file_that_never_stays_is_given_up(self, site: StaticSite, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Place, "open", lambda *_: None)
+    def test_a_file_that_is_cut_while_it_is_read_is_read_anew(
+        self, site: StaticSite, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = os.pread
+
+        def cut_before(descriptor: int, length: int, offset: int) -> bytes:
+            (root / "app.js").write_bytes(b"short")
+            return real(descriptor, length, offset)
+
+        monkeypatch.setattr(os, "pread", cut_before)
+        reply = ask(site, "/app.js")
+        assert (reply.body, reply.headers["Content-Length"]) == (b"short", "5")
+
+    @pytest.mark.parametrize(("step", "size"), [("read", 14), ("open", 70_000)])
+    def test_a_file_that_never_stays_is_given_up(
+        self, site: StaticSite, root: Path, monkeypatch: pytest.MonkeyPatch, step: str, size: int
+    ) -> None:
+        (root / "app.js").write_bytes(b"o" * size)
+        monkeypatch.setattr(Place, step, lambda *_: None)
         before = descriptors()
         assert ask(site, "/app.js").status == 500
         assert descriptors() == before

@@ -125,6 +125,29 @@ def test_who_is_forgotten_in_the_same_turn_hears_nothing(hubs: Hubs) -> None:
     assert len(first.events) + len(second.events) == 1
 
 
+def test_who_takes_a_place_over_hears_in_place_of_the_one_before(hubs: Hubs) -> None:
+    first, second = hubs.watched(), Watched()
+    hubs.hub.hand_over(first.fd, second)
+    first.peer.send(b"x")
+    hubs.turn()
+    second.close()
+    assert (first.events, second.events) == ([], [READ])
+
+
+def test_who_closes_hears_nothing_and_its_number_may_be_watched_anew(hubs: Hubs) -> None:
+    closed = hubs.watched()
+    number = closed.fd
+    hubs.hub.closing(number)
+    closed.peer.send(b"x")
+    os.close(closed.sock.detach())
+    hubs.turn()
+    later = hubs.watched()
+    later.peer.send(b"y")
+    hubs.turn()
+    assert later.fd == number
+    assert (closed.events, later.events) == ([], [READ])
+
+
 def test_a_hang_up_is_told(hubs: Hubs) -> None:
     watched = hubs.watched(READ)
     watched.peer.close()

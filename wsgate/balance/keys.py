@@ -10,7 +10,7 @@ from wsgate.balance.method import Balance, KeyKind
 Fields = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Facts:
     """What is known of whom a server is wanted for.
 

@@ -68,7 +68,7 @@ class Relay(Protocol):
     def traffic(self) -> Traffic: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opening:
     """What a WebSocket is opened with: the client's wish, what the server agreed to, and facts for message hooks.
 
@@ -109,7 +109,7 @@ class Redial(Protocol):
         """The client has gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebSocketLegs:
     """What every relay of a WebSocket is made of.  ``random`` gives unpredictable bytes, for masks and pings.
 

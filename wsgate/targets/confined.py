@@ -76,6 +76,20 @@ class Place:
         file.close()
         return None
 
+    def read(self, suffix: bytes, expected: os.stat_result, offset: int, length: int) -> bytes | None:
+        """A part of the file or its sibling, ``length`` bytes from ``offset``.
+
+        None where it is no longer the one of ``expected``, or is cut meanwhile.  Raises OSError.
+        """
+        descriptor = os.open(self._name + suffix, _FILE, dir_fd=self._folder)
+        try:
+            if signature(os.fstat(descriptor)) != signature(expected):
+                return None
+            part = os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
+        return part if len(part) == length else None
+
     def _stat(self, name: bytes) -> os.stat_result:
         return os.stat(name, dir_fd=self._folder, follow_symlinks=False)
 

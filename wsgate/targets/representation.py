@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from whitenoise.responders import Response, StaticFile
 
+from wsgate.targets.answer import Headers
+
 # The fields that a responder reads, by the names that WhiteNoise knows from WSGI.
 CONDITIONS = {
     name: "HTTP_" + name.decode("ascii").upper().replace("-", "_")
@@ -67,20 +69,28 @@ class Representation(StaticFile):  # type: ignore[misc]  # WhiteNoise has no typ
             own.append(("Content-Encoding", coding))
         stats = {"": _Status(status.st_mode, status.st_size, mtime)}
         super().__init__("", [*headers, *own], stat_cache=stats)
+        # Most requests set no condition, and get the same as each other.
+        self._plain = self._answer({})
 
-    def respond(self, method: str, conditions: Mapping[str, str]) -> tuple[int, list[tuple[str, str]], Part]:
+    def respond(self, method: str, conditions: Mapping[str, str]) -> tuple[int, Headers, Part]:
         """Status, headers and what to send for GET or HEAD; ``conditions`` has the request's fields of `CONDITIONS`.
 
         The part means something for 200 and 206 only.
         """
+        if len(conditions) == ("HTTP_ACCEPT_ENCODING" in conditions):
+            return self._plain
         if self._precondition_failed(conditions):
             return HTTPStatus.PRECONDITION_FAILED, [], Part(0, 0)
         fields = dict(conditions)
         if method != "GET" or not self._range_is_wanted(conditions):
             fields.pop("HTTP_RANGE", None)
+        return self._answer(fields)
+
+    def _answer(self, fields: Mapping[str, str]) -> tuple[int, Headers, Part]:
         # Asked as HEAD it opens no file.
         response = self.get_response("HEAD", fields)
-        return response.status, response.headers, response.file or Part(0, self.size)
+        headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in response.headers]
+        return response.status, headers, response.file or Part(0, self.size)
 
     def is_not_modified(self, request_headers: Mapping[str, str]) -> bool:
         """RFC 9110 section 13.1.2 (weak comparison of any number of tags) before 13.1.3."""

@@ -23,8 +23,10 @@ from wsgate.targets.answer import Answer, FileBlocks, text_answer
 from wsgate.targets.confined import Place, find, signature
 from wsgate.targets.errors import error_answer
 from wsgate.targets.fixed import slash_answer
-from wsgate.targets.representation import CONDITIONS, Representation, accepted_codings
+from wsgate.targets.representation import CONDITIONS, Part, Representation, accepted_codings
 
+# Bytes of a body that is read at once, and needs no descriptor while it is sent.
+_SMALL = 64 * 1024
 # Files whose headers are kept; past that the oldest is forgotten.  About 2 kB each.
 _KEPT = 1000
 # A file is looked up again when it is replaced between stat and open; replaced this often in a row, it is given up.
@@ -217,18 +219,25 @@ def _respond(
     """None where the file is another one by now.  Raises OSError."""
     expected, representation = form
     suffix = _SUFFIXES[coding]
-    status, headers, part = representation.respond(method, conditions)
-    file = None
+    status, lines, part = representation.respond(method, conditions)
+    body: bytes | FileBlocks | None = None
     if method == "GET" and status in (200, 206):
-        file = place.open(suffix, expected)
-        if file is None:
+        body = _body(place, suffix, expected, part)
+        if body is None:
             return None
     elif not place.readable(suffix):
         return error_answer(Cause.FORBIDDEN)
-    lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
     if status == 416:
         row = Cause.RANGE.value
         return text_answer(row.status, row.text + "\n", lines)
     if status == 412:
         return text_answer(status, "precondition failed\n")
-    return Answer(status, lines, FileBlocks(file, part.offset, part.length) if file is not None else None)
+    return Answer(status, lines, body)
+
+
+def _body(place: Place, suffix: bytes, expected: os.stat_result, part: Part) -> bytes | FileBlocks | None:
+    """What is sent of a file; None where it is another one by now.  Raises OSError."""
+    if part.length <= _SMALL:
+        return place.read(suffix, expected, part.offset, part.length)
+    file = place.open(suffix, expected)
+    return FileBlocks(file, part.offset, part.length) if file is not None else None

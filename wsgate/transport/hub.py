@@ -56,6 +56,12 @@ class Hub(Protocol):
 
     def forget(self, fd: int) -> None: ...
 
+    def closing(self, fd: int) -> None:
+        """Forget a descriptor that the caller closes at once."""
+
+    def hand_over(self, fd: int, descriptor: Descriptor) -> None:
+        """``descriptor`` takes the place of whoever watches ``fd``, with the same interest."""
+
     def soon(self, function: Callable[[], None]) -> None:
         """Call ``function`` when the present callback has returned to the hub, before other events are waited for."""
 
@@ -115,6 +121,13 @@ class EpollHub(_Turn):
     def forget(self, fd: int) -> None:
         del self._descriptors[fd]
         self._epoll.unregister(fd)
+
+    def closing(self, fd: int) -> None:
+        # The kernel takes a closed socket out of the set by itself; nobody holds a duplicate of a connection's.
+        del self._descriptors[fd]
+
+    def hand_over(self, fd: int, descriptor: Descriptor) -> None:
+        self._descriptors[fd] = descriptor
 
     def close(self) -> None:
         """Leave the reactor; whatever is still registered hears nothing more."""
@@ -216,6 +229,12 @@ class ReactorHub(_Turn):
     def forget(self, fd: int) -> None:
         self.change(fd, 0)
         self._watched.pop(fd).fd = -1
+
+    def closing(self, fd: int) -> None:
+        self.forget(fd)
+
+    def hand_over(self, fd: int, descriptor: Descriptor) -> None:
+        self._watched[fd].descriptor = descriptor
 
     def close(self) -> None:
         for fd in list(self._watched):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 #: Keep-alive probes: seconds of silence before the first, seconds between two, and how many may be lost.
@@ -13,23 +13,31 @@ KEEPALIVE: Final = (60, 15, 4)
 USER_TIMEOUT: Final = 120_000
 
 
+def _known(values: Iterable[tuple[str, int]]) -> tuple[tuple[int, int], ...]:
+    """Options of TCP by name: each platform has its own subset of them."""
+    return tuple((getattr(socket, name), value) for name, value in values if hasattr(socket, name))
+
+
+_OPTIONS: Final = _known(
+    [
+        *zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True),
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT),
+    ]
+)
+
+
 def tune(sock: socket.socket) -> None:
     """No Nagle, keep-alive probes, a user time-out.  A listening socket hands these on to what it accepts (Linux)."""
     if sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # Each platform has its own subset of these.
-    for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True):
-        _set_if_known(sock, name, value)
-    _set_if_known(sock, "TCP_USER_TIMEOUT", USER_TIMEOUT)
-
-
-def _set_if_known(sock: socket.socket, name: str, value: int) -> None:
-    option = getattr(socket, name, None)
-    if option is not None:
-        with contextlib.suppress(OSError):
+    try:
+        for option, value in _OPTIONS:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    except OSError:
+        # A kernel that knows less than the headers: the rest is left as it is.
+        return
 
 
 def host_of(address: object) -> str:

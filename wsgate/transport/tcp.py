@@ -85,6 +85,19 @@ class TcpLeg:
             self.received += len(initial)
             self.protocol.dataReceived(initial)
 
+    def adopt(self, events: int) -> None:
+        """Take the place of a descriptor that watches this leg's socket for ``events``; the leg begins paused.
+
+        What it wants itself is told to the hub by ``settle``, or by the first change before that.
+        """
+        self._paused = True
+        self._events = events
+        self._hub.hand_over(self._fd, self)
+
+    def settle(self) -> None:
+        """Bring the hub up to date."""
+        self._interest()
+
     def detach(self) -> socket.socket:
         """Give the socket away: the leg hears and says nothing more.  Nothing may be queued."""
         if self.queued:
@@ -264,10 +277,13 @@ class TcpLeg:
             self.lost()
             return
         self._reading = Way.ENDED
-        self._interest()
         self.protocol.readConnectionLost()
-        if self._writing is Way.ENDED and self._fd >= 0:
+        if self._fd < 0:
+            return
+        if self._writing is Way.ENDED:
             self._hub.soon(self._end_done)
+        elif not self._closing:
+            self._interest()
 
     def _hung_up(self, events: int) -> None:
         """The peer is gone both ways while nothing is read.
@@ -305,9 +321,11 @@ class TcpLeg:
         if self._fd >= 0 and not self._closing:
             self._closing = True
             self._reading = Way.ENDED
-            if not self.queued:
+            if self.queued:
+                self._interest()
+            else:
+                # It is closed before the hub waits for events again: its interest no longer matters.
                 self._hub.soon(self._end_done)
-            self._interest()
 
     def abortConnection(self) -> None:
         if self._fd >= 0:
@@ -326,6 +344,9 @@ class TcpLeg:
 
     def _release(self) -> None:
         sock = self._sock
+        if self._events >= 0:
+            self._events = -1
+            self._hub.closing(self._fd)
         self._forget()
         sock.close()
 

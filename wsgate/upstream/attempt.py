@@ -131,7 +131,6 @@ class Attempt:
                     # An event meant for an earlier owner of this descriptor.
                     return
                 code = error.errno or errno.EIO
-        self._unwatch(sock)
         if code:
             self._fail(Cause.CONNECT_FAILED, os.strerror(code).lower())
         else:
@@ -149,8 +148,13 @@ class Attempt:
         self._sock = None
         tls = self._members.tls
         if tls is None:
-            self._done(TcpLeg(self._dialer.hub, sock))
+            leg = TcpLeg(self._dialer.hub, sock)
+            if self._watched:
+                self._watched = False
+                leg.adopt(WRITE)
+            self._done(leg)
             return
+        self._unwatch(sock)
         server = self.state.server
         try:
             connection = tls.connection(server.name or server.address.host, server=str(server))
@@ -197,7 +201,11 @@ class Attempt:
     def _done(self, leg: TcpLeg) -> None:
         self._cancel_timer()
         leg.pauseProducing()
-        self._trying.attempt_succeeded(leg, self.state)
+        try:
+            self._trying.attempt_succeeded(leg, self.state)
+        finally:
+            # Whoever has the leg now may not have asked anything of it yet.
+            leg.settle()
 
     def _too_late(self, timeout: float) -> None:
         self._timer = None

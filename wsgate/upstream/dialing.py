@@ -27,7 +27,7 @@ class Dialled(Protocol):
         """No server is left to try."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wanted:
     """For whom a server is wanted.
 
@@ -94,7 +94,7 @@ class Dialling:
             self.tries += 1
             self.state = state
             self._stop_waiting()
-            idle = self._members.idle.take(str(state.server)) if self._reuse else None
+            idle = self._members.idle.take(state.name) if self._reuse else None
             if idle is not None:
                 self._tell_connected(idle, state, reused=True)
                 return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import quote
 
@@ -36,19 +37,24 @@ def forwarded_fields(peer: str, secure: bool, authority: bytes, port: int, incom
     ``trusted`` peer the addresses are appended to, and scheme, host, port and X-Real-IP are kept.  X-Client-Cert-*
     is dropped whoever sent it: what is said there was seen in a handshake of this gateway's (``certificate_fields``).
     """
+    ours = _own_fields(peer, secure, authority, port)
+    if trusted:
+        return _appended(incoming, ours)
+    kept = [field for field in incoming if not (field[0][0] in _INITIALS and _FORWARDING.fullmatch(field[0]))]
+    return kept + [field for field in ours if field[1]]
+
+
+@lru_cache(maxsize=256)  # the requests of one connection say the same
+def _own_fields(peer: str, secure: bool, authority: bytes, port: int) -> tuple[tuple[bytes, bytes], ...]:
     address = plain_address(peer)
     scheme = b"https" if secure else b"http"
-    ours = [
+    return (
         (b"X-Forwarded-For", address.encode("ascii")),
         (b"X-Forwarded-Proto", scheme),
         (b"X-Forwarded-Host", authority),
         (b"X-Forwarded-Port", b"%d" % port),
         (b"Forwarded", _element(address, scheme, authority)),
-    ]
-    if trusted:
-        return _appended(incoming, ours)
-    kept = [field for field in incoming if not (field[0][0] in _INITIALS and _FORWARDING.fullmatch(field[0]))]
-    return kept + [field for field in ours if field[1]]
+    )
 
 
 def certificate_fields(subject: str, names: Iterable[str], sha256: str) -> Fields:
@@ -71,7 +77,7 @@ def certificate_fields(subject: str, names: Iterable[str], sha256: str) -> Field
     return fields
 
 
-def _appended(incoming: Fields, ours: Fields) -> Fields:
+def _appended(incoming: Fields, ours: Iterable[tuple[bytes, bytes]]) -> Fields:
     """Continue what a trusted peer says: lists grow by our member, single values stay if they are there."""
     lists: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
     present = set()

@@ -45,9 +45,10 @@ class Index:
 
     def all(self, name: bytes) -> list[bytes]:
         """The values of every field called ``name`` (lower case), in order."""
-        if name in self.repeated:
-            return self.repeated[name]
-        return [self.first[name]] if name in self.first else []
+        value = self.first.get(name)
+        if value is None:
+            return []
+        return self.repeated.get(name) or [value]
 
 
 @dataclass(slots=True)
@@ -231,11 +232,12 @@ def parse_response(head: bytes, max_fields: int, method: bytes) -> ResponseHead:
     index = Index(fields)
     minor, status = int(match[1]), int(match[2])
     framing = response_framing(index.all(b"content-length"), index.all(b"transfer-encoding"), minor, status, method)
+    connection = tokens(index.all(b"connection")) if b"connection" in index.first else []
     return ResponseHead(
         minor,
         fields,
         framing,
-        framing.ending is not Ending.CLOSE and _persistent(minor, tokens(index.all(b"connection"))),
+        framing.ending is not Ending.CLOSE and _persistent(minor, connection),
         status == 101 and b"websocket" in tokens(index.all(b"upgrade")),
         index,
         status,

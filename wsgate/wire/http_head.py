@@ -49,7 +49,8 @@ class _HeadReader:
     @property
     def begun(self) -> bool:
         """Whether a byte of the next head has arrived (empty lines do not count)."""
-        return len(self._held) > 2 * _MAX_EMPTY_LINES or bool(self._held.strip(b"\r\n"))
+        held = self._held
+        return len(held) > 2 * _MAX_EMPTY_LINES or (bool(held) and bool(held.strip(b"\r\n")))
 
     def take_rest(self) -> bytes:
         """Hand over what came behind the last head."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha1
 from typing import NamedTuple
 
@@ -107,6 +108,7 @@ def _extension_names(extensions: bytes) -> list[bytes]:
     return [item.partition(b";")[0].strip(b" \t") for item in extensions.split(b",")] if extensions else []
 
 
+@lru_cache(maxsize=16)  # asked twice within one turn: for the server's answer, and for ours
 def accept_for(key: bytes) -> bytes:
     """The Sec-WebSocket-Accept that answers ``key`` (RFC 6455 section 4.2.2)."""
     return b2a_base64(sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
