@@ -7,6 +7,8 @@ with the old one.
 
 from __future__ import annotations
 
+from select import POLLRDHUP, poll
+
 from wsgate.causes import Cause, Side
 from wsgate.relay.allowance import Allowance
 from wsgate.relay.frame_side import FrameSide
@@ -33,6 +35,8 @@ class _KeptSide(FrameSide):
     relay: HoldingFrames
 
     def dataReceived(self, data: Data) -> None:
+        if self.relay.keeps_back(data):
+            return
         if self.relay.first is not None and self.relay.first.wants_more and not self.deaf:
             self.relay.first.feed(data)
         super().dataReceived(data)
@@ -77,13 +81,14 @@ class HoldingFrames(Frames):
     ``first`` notes what is said again to a new server, ``last_ping`` is the client's.
     """
 
-    __slots__ = ("_before", "_parked", "_redial", "_replay", "first", "last_ping")
+    __slots__ = ("_before", "_late", "_parked", "_redial", "_replay", "first", "last_ping")
 
     def __init__(self, legs: WebSocketLegs, redial: Redial) -> None:
         self.first = FirstMessages(redial.replay, redial.buffer) if redial.replay else None
         self.last_ping = b""
         self._redial = redial
         self._replay = b""
+        self._late = b""  # said after the server had gone, before that was heard
         self._parked: ParkedLeg | None = None
         self._before = Traffic()
         super().__init__(legs)
@@ -112,6 +117,19 @@ class HoldingFrames(Frames):
         if client.gone or client.ended or client.shut or client.deaf or client.said is not None:
             return False
         return client.scanner.at_message_boundary and self._server.scanner.at_message_boundary
+
+    def keeps_back(self, data: Data) -> bool:
+        """Whether ``data`` of the client waits for the news of the server's end, which is there and not yet heard.
+
+        Without this, what a client says in the same turn in which the server is lost would go to the lost one.
+        """
+        if self.is_held or self._ending is not None or not self._client.scanner.at_message_boundary:
+            return False
+        if not self._late and not _has_left(self._server.leg):
+            return False
+        self._late += data
+        self._client.leg.pauseProducing()
+        return True
 
     def ended(self, side: FrameSide) -> None:
         if side is self._server and side.said is None and not side.deaf and self.may_hold():
@@ -150,7 +168,11 @@ class HoldingFrames(Frames):
         self._join(side)
         parked.registerProducer(client, True)
         client.resumeProducing()
-        self._redial.begin(self)
+        late, self._late = self._late, b""
+        if late:
+            client.dataReceived(late)
+        if self.is_held:
+            self._redial.begin(self)
 
     def _scanner(self) -> FrameScanner:
         return FrameScanner(rules_of(self._limits, False, False))
@@ -190,6 +212,9 @@ class HoldingFrames(Frames):
 
     def _begin(self, ending: Ending) -> Ending:
         ending = super()._begin(ending)
+        if self._late:
+            self._late = b""
+            self._client.leg.resumeProducing()
         parked, self._parked = self._parked, None
         if parked is not None:
             self._redial.stop()
@@ -201,3 +226,13 @@ class HoldingFrames(Frames):
         traffic.frames_out += self._before.frames_out
         traffic.messages_out += self._before.messages_out
         return traffic
+
+
+def _has_left(leg: Leg) -> bool:
+    """Whether the peer of ``leg`` has closed or is lost, as the kernel knows it."""
+    descriptor: int = getattr(leg, "fileno", lambda: -1)()
+    if descriptor < 0:
+        return True
+    asked = poll()
+    asked.register(descriptor, POLLRDHUP)  # errors and hang-ups are told without being asked for
+    return bool(asked.poll(0))
