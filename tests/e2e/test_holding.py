@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -343,3 +344,27 @@ def test_a_server_that_answers_no_ping_is_replaced_and_its_client_kept(
                 assert one.recv(timeout=10) == "after"
             backend.signal(signal.SIGCONT)
     assert {record["cause"] for record in gateway.records(2)} == {"client_closed"}
+
+
+def test_more_than_is_kept_waits_in_the_client_and_arrives_once(start_gateway: StartGateway, backend: Backend) -> None:
+    gateway = start_gateway(INI, servers=f"127.0.0.1:{backend.port}", timeout="30s", more="hold_buffer = 16k")
+    messages = [f"{number}:" + "x" * 32_000 for number in range(400)]
+    with open_client(gateway.url("web")) as client:
+        client.send("a")
+        assert client.recv() == "a"
+        before = gateway.rss()
+        backend.kill()
+
+        def send() -> None:
+            for message in messages:
+                client.send(message)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        sending.join(1)
+        assert sending.is_alive(), "12 MB are more than the gateway and the kernels hold"
+        assert gateway.rss() - before < 4_000_000
+        backend.start()
+        assert [client.recv(timeout=20) for _ in messages] == messages
+        sending.join(10)
+    assert backend.heard() == ["a", *messages]

@@ -163,10 +163,9 @@ class HoldingFrames(Frames):
             client.leg.write(encode_frame(PONG, self.last_ping))
         client.is_asked = False
         self._replay = self.first.messages if self.first is not None else b""
-        self._parked = parked = ParkedLeg(self._redial.buffer)
+        self._parked = parked = ParkedLeg(self._redial.buffer, client.leg.pauseProducing)
         side = ParkedSide(self, Side.SERVER, parked, self._scanner())
         self._join(side)
-        parked.registerProducer(client, True)
         client.resumeProducing()
         late, self._late = self._late, b""
         if late:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -14,19 +16,19 @@ _GONE = Failure(ConnectionDone())
 class ParkedLeg:
     """A leg without a socket (``wsgate.transport.interfaces.Leg``) that keeps what is written to it.
 
-    More than ``most`` bytes pause the client: what it says then waits in the kernel and in the client.
+    Above ``most`` bytes ``full`` is called to pause the client: what it says then waits in the kernel and with itself.
     """
 
-    __slots__ = ("_gone", "_kept", "_most", "_producer", "_size", "paused", "protocol", "queued", "received", "sent")
+    __slots__ = ("_full", "_gone", "_kept", "_most", "_size", "paused", "protocol", "queued", "received", "sent")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, full: Callable[[], None]) -> None:
         self.protocol: LegProtocol = NOBODY
         self.received = self.sent = self.queued = 0
         self.paused = False
         self._most = most
+        self._full = full
         self._kept: list[bytes] = []
         self._size = 0
-        self._producer: Producer | None = None
         self._gone = False
 
     def take(self) -> bytes:
@@ -37,14 +39,14 @@ class ParkedLeg:
     def write(self, data: Data) -> None:
         self._kept.append(bytes(data))
         self._size += len(data)
-        if self._size > self._most and self._producer is not None:
-            self._producer.pauseProducing()
+        if self._size > self._most:
+            self._full()
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
-        self._producer = producer
+        return
 
     def unregisterProducer(self) -> None:
-        self._producer = None
+        return
 
     def pauseProducing(self) -> None:
         return
