@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from email.utils import formatdate
-from functools import lru_cache
 
 from OpenSSL import SSL
 
@@ -32,17 +30,11 @@ from wsgate.transport.wheel import Timer
 from wsgate.tunnelling import Tunnelling
 from wsgate.wire.client_hello import ClientHello
 from wsgate.wire.fields import Fields
+from wsgate.wire.own_fields import origin_fields, with_hsts
 from wsgate.wire.proxy_protocol import ProxyHeader
 
 _TLS_1_3 = 0x0304
 _NO_TLS = TlsFacts()
-_HSTS = b"Strict-Transport-Security"
-
-
-@lru_cache(maxsize=2)
-def _date(second: int) -> bytes:
-    """The value of Date, the same for all answers of one second since the epoch."""
-    return formatdate(second, usegmt=True).encode("ascii")
 
 
 class Connection:
@@ -376,19 +368,13 @@ class Connection:
             self._timer = None
 
     def own_fields(self) -> Fields:
-        """The fields of an origin server, for answers of the gateway's own (RFC 9110 sections 6.6.1 and 10.2.4)."""
-        fields = [(b"Date", _date(int(self.runtime.wall())))]
-        server = self.runtime.plan.config.gateway.server_header
-        if server:
-            fields.append((b"Server", server.encode("latin-1")))
-        return self.with_hsts(fields)
+        """The fields of an origin server, for answers of the gateway's own."""
+        runtime = self.runtime
+        return self.with_hsts(origin_fields(int(runtime.wall()), runtime.plan.config.gateway.server_header))
 
     def with_hsts(self, fields: Fields) -> Fields:
         """``fields`` of an answer, with Strict-Transport-Security where the section has it and no server sent it."""
-        hsts = self.identity.hsts if self.identity is not None else b""
-        if not hsts or any(name.lower() == _HSTS.lower() for name, _ in fields):
-            return fields
-        return [*fields, (_HSTS, hsts)]
+        return with_hsts(fields, self.identity.hsts if self.identity is not None else b"")
 
     def record(self, kind: Kind) -> AccessRecord:
         """A record with what is known of the connection itself."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from abc import ABC, abstractmethod
 
 from wsgate.transport.hub import READ, Hub
 
 
-class ReadAhead:
+class ReadAhead(ABC):
     """Reads from ``sock`` and gives each piece to ``_take``, until ``stop``; the socket stays the caller's.
 
     ``initial`` are bytes that were read before; they are taken in the hub's next turn.
@@ -48,13 +49,14 @@ class ReadAhead:
     def broken(self) -> None:
         self._fail("a fault of the gateway")
 
+    @abstractmethod
     def _take(self, data: bytes) -> None:
         """More bytes have come."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _left(self) -> None:
         """The peer has closed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fail(self, why: str) -> None:
-        raise NotImplementedError
+        """Nothing will be found."""
