@@ -158,6 +158,24 @@ def test_an_end_comes_behind_the_last_byte(ground: Ground, pool: PipePool) -> No
     assert len(spliced.receiver.heard) == spliced.source.received == spliced.target.sent
 
 
+@pytest.mark.parametrize("end", ["loseConnection", "loseWriteConnection"])
+def test_a_leg_ends_behind_what_waits_for_it_in_a_pipe(ground: Ground, pool: PipePool, end: str) -> None:
+    spliced = Spliced(ground, pool)
+    while not spliced.source.paused:
+        spliced.sender.fill()
+        ground.turn(1)
+    getattr(spliced.target, end)()
+    ground.turn(5)
+    assert not spliced.target.closed
+    received = spliced.source.received
+    spliced.source.loseConnection()
+    ground.until(lambda: spliced.receiver.receive() is not None and spliced.receiver.end)
+    assert spliced.receiver.end == "fin" and len(spliced.receiver.heard) == received
+    if end == "loseConnection":
+        ground.until(lambda: spliced.target_heard.lost)
+        assert spliced.target_heard.why == "ConnectionDone"
+
+
 def test_without_a_descriptor_for_a_pipe_bytes_are_read(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(flags: int) -> tuple[int, int]:
         raise OSError(24, "Too many open files")
@@ -190,17 +208,27 @@ def test_a_source_that_is_reset_is_lost(ground: Ground, pool: PipePool) -> None:
     assert spliced.heard.why == "ConnectionLost"
 
 
-@pytest.mark.parametrize("gone", ["target", "source"])
-def test_a_pipe_with_bytes_for_somebody_gone_is_not_lent_again(ground: Ground, pool: PipePool, gone: str) -> None:
+def test_a_pipe_with_bytes_for_somebody_gone_is_not_lent_again(ground: Ground, pool: PipePool) -> None:
     spliced = Spliced(ground, pool)
     before = pipe_descriptors()
     while not spliced.source.paused:
         spliced.sender.fill()
         ground.turn(1)
     assert pipe_descriptors() == before + 2
-    leg: TcpLeg = getattr(spliced, gone)
-    leg.abortConnection()
+    spliced.target.abortConnection()
     assert pipe_descriptors() == before and not pool._idle
+
+
+def test_what_a_source_left_in_a_pipe_reaches_its_target(ground: Ground, pool: PipePool) -> None:
+    spliced = Spliced(ground, pool)
+    before = pipe_descriptors()
+    while not spliced.source.paused:
+        spliced.sender.fill()
+        ground.turn(1)
+    received = spliced.source.received
+    spliced.source.abortConnection()
+    ground.until(lambda: spliced.receiver.receive() is not None and len(spliced.receiver.heard) == received)
+    assert pipe_descriptors() == before + 2 and len(pool._idle) == 1
 
 
 def test_a_target_that_is_reset_is_lost_and_the_pipe_closed(ground: Ground, pool: PipePool) -> None:

@@ -64,7 +64,7 @@ class Pump(Protocol):
         """The target, which had been full, takes bytes again."""
 
     def drop(self) -> None:
-        """One of the legs is gone."""
+        """The target is gone."""
 
 
 class Leg(Protocol):

@@ -234,9 +234,14 @@ class TcpLeg:
         self._pump = pump
 
     def feed_from(self, pump: Pump | None) -> None:
-        """Tell ``pump`` when the socket takes bytes again; ``None``: no longer."""
+        """Tell ``pump``, which holds bytes for this leg, when the socket takes them; ``None``: it holds none now."""
         self._feeder = pump
         self._interest()
+        if pump is None and not self.queued:
+            if self._closing:
+                self._hub.soon(self._end_done)
+            elif self._writing is Way.ENDING:
+                self._finish_writing()
 
     def ready(self, events: int) -> None:
         if events & WRITE:
@@ -301,7 +306,7 @@ class TcpLeg:
     def loseWriteConnection(self) -> None:
         if self._writing is Way.OPEN:
             self._writing = Way.ENDING
-            if not self.queued:
+            if not self.queued and self._feeder is None:
                 self._finish_writing()
 
     def _finish_writing(self) -> None:
@@ -321,7 +326,7 @@ class TcpLeg:
         if self._fd >= 0 and not self._closing:
             self._closing = True
             self._reading = Way.ENDED
-            if self.queued:
+            if self.queued or self._feeder is not None:
                 self._interest()
             else:
                 # It is closed before the hub waits for events again: its interest no longer matters.
@@ -363,9 +368,9 @@ class TcpLeg:
         self.queued = 0
 
     def _drop_pumps(self) -> None:
-        for pump in (self._pump, self._feeder):
-            if pump is not None:
-                pump.drop()
+        # What is in a pipe already is the other leg's, which goes on to be fed with it.
+        if self._feeder is not None:
+            self._feeder.drop()
         self._pump = self._feeder = None
 
     # Interest in readiness
