@@ -312,6 +312,18 @@ def test_a_paused_leg_keeps_what_came_before_an_end_in_good_order(epoll: Ground,
     assert bytes(listening.data) == b"last words" and listening.why == "ConnectionDone"
 
 
+def test_a_paused_leg_that_is_sent_to_costs_one_event(epoll: Ground, family: str) -> None:
+    leg, peer, listening = epoll.listening(family)
+    leg.pauseProducing()
+    peer.send(b"later")
+    epoll.turn()
+    waiting = select.poll()
+    waiting.register(epoll.hub.fileno(), select.POLLIN)
+    assert not waiting.poll(0) and not listening.data
+    leg.resumeProducing()
+    epoll.until(lambda: listening.data == b"later")
+
+
 def test_a_paused_leg_whose_peer_has_gone_costs_nothing(epoll: Ground) -> None:
     """The kernel reports a hang-up without end; the leg leaves the hub until somebody reads from it again."""
     leg, peer, _ = epoll.listening("unix")

@@ -7,6 +7,7 @@ how many frames the peer has completed; that any came is life, whatever they wer
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 
 #: Looks within one interval: a silent peer is pinged at most this share of the interval late.
 LOOKS = 4
@@ -53,6 +54,7 @@ class KeepAlive:
         return Act.PING
 
 
+@lru_cache(maxsize=256)  # the same for all WebSockets of a route
 def look_every(*times: float) -> float:
     """How often to look, in seconds, where these are the intervals and time-outs; 0 where all are off."""
     shortest = min((time for time in times if time > 0), default=0.0)

@@ -23,7 +23,9 @@ class Deadline:
 
     def set(self, delay: float, call: Callable[[], None]) -> None:
         """Call ``call`` in ``delay`` seconds; what was set before is dropped."""
-        self.drop()
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
         self._timer = self._wheel.after(delay, call)
 
     def drop(self) -> None:

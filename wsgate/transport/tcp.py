@@ -217,9 +217,8 @@ class TcpLeg:
     # Reading
 
     def pauseProducing(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._interest()
+        # The hub hears of it when something comes meanwhile: most pauses are over before that.
+        self._paused = True
 
     def resumeProducing(self) -> None:
         if self._paused:
@@ -254,6 +253,8 @@ class TcpLeg:
         if self._paused or self._reading is not Way.OPEN:
             if events & (ERROR | HANGUP):
                 self._hung_up(events)
+            elif events & READ:
+                self._interest()
         elif events & (READ | ERROR | HANGUP):
             if self._pump is not None:
                 self._pump.readable()

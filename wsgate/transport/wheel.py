@@ -48,6 +48,8 @@ class TimerWheel:
 
     def __init__(self, reactor: Reactor, tick: float = TICK) -> None:
         self._reactor = reactor
+        #: What the reactor's clock shows; entry points have chosen it before any wheel is made.
+        self.seconds: Callable[[], float] = reactor.seconds
         self._tick = tick
         self._slots: dict[int, dict[Timer, None]] = {}
         self._due: list[int] = []
@@ -55,12 +57,9 @@ class TimerWheel:
         self._turn: Delayed | None = None
         self._turn_at = 0
 
-    def seconds(self) -> float:
-        return self._reactor.seconds()
-
     def after(self, delay: float, call: Callable[[], None]) -> Timer:
         """Call ``call`` once, ``delay`` seconds from now or up to a tick later."""
-        number = int((self._reactor.seconds() + delay) / self._tick) + 1
+        number = int((self.seconds() + delay) / self._tick) + 1
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = {}

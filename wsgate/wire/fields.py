@@ -6,6 +6,7 @@ A field is a pair of name and value in its original spelling and order; names ar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from wsgate.causes import Cause
 from wsgate.errors import WsgateError
@@ -72,7 +73,16 @@ class HeadError(WsgateError):
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:
     """The members of a comma-separated list that may span several fields, in lower case, empty ones left out."""
-    return [item for value in values for part in value.split(b",") if (item := part.strip(b" \t").lower())]
+    return [item for value in values for item in (_members(value) if len(value) <= _SHORT else _split(value))]
+
+
+def _split(value: bytes) -> tuple[bytes, ...]:
+    return tuple([item for part in value.split(b",") if (item := part.strip(b" \t").lower())])
+
+
+# Connection and Upgrade say the same few things in nearly all heads; what is longer is not kept.
+_SHORT = 40
+_members = lru_cache(maxsize=128)(_split)
 
 
 def end_to_end(fields: Fields, request: bool = True) -> Fields:

@@ -231,8 +231,11 @@ def parse_response(head: bytes, max_fields: int, method: bytes) -> ResponseHead:
         raise HeadError(Cause.BAD_ANSWER, complaint or "a line is not a field")
     index = Index(fields)
     minor, status = int(match[1]), int(match[2])
-    framing = response_framing(index.all(b"content-length"), index.all(b"transfer-encoding"), minor, status, method)
-    connection = tokens(index.all(b"connection")) if b"connection" in index.first else []
+    first = index.first
+    lengths = index.all(b"content-length") if b"content-length" in first else []
+    codings = index.all(b"transfer-encoding") if b"transfer-encoding" in first else []
+    framing = response_framing(lengths, codings, minor, status, method)
+    connection = tokens(index.all(b"connection")) if b"connection" in first else []
     return ResponseHead(
         minor,
         fields,
