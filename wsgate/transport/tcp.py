@@ -86,16 +86,13 @@ class TcpLeg:
             self.protocol.dataReceived(initial)
 
     def adopt(self, events: int) -> None:
-        """Take the place of a descriptor that watches this leg's socket for ``events``; the leg begins paused.
-
-        What it wants itself is told to the hub by ``settle``, or by the first change before that.
-        """
+        """Take the place of whoever watches this leg's socket for ``events``, until ``settle``; the leg is paused."""
         self._paused = True
         self._events = events
         self._hub.hand_over(self._fd, self)
 
     def settle(self) -> None:
-        """Bring the hub up to date."""
+        """Tell the hub what the leg wants itself."""
         self._interest()
 
     def detach(self) -> socket.socket:
