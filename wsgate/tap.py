@@ -102,7 +102,12 @@ class _ProcessService(GatewayService):
             self.commander.start()
         if estate.pid_file:
             self._twistd["pidfile"] = estate.pid_file
-        estate.take_over()
+        try:
+            estate.take_over()
+        except BrokenPipeError:
+            # Whoever started us has stopped meanwhile, and was told to: nobody wants a successor.
+            if self.supervisor is not None:
+                self.supervisor.stop(at_once=True)
 
     def _upgrade(self) -> Deferred[int]:
         if self.supervisor is None or self.supervisor.stopping is not None:
@@ -120,6 +125,8 @@ class _ProcessService(GatewayService):
     def _told(self, event: str) -> None:
         if self.commander is not None:
             self.commander.told(event)
+        if event == "stopping":
+            self._successor.give_up()
         if event == "ready" and self._estate is not None:
             estate, self._estate = self._estate, None
             self._take_over(estate)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
+
 from wsgate.control.notify import Notify
 
 
@@ -18,11 +20,26 @@ def test_states_are_told_in_datagrams(tmp_path: Path) -> None:
             (lambda: notify.ready("fine"), "READY=1\nSTATUS=fine"),
             (notify.reloading, "RELOADING=1\nMONOTONIC_USEC=1500000"),
             (notify.stopping, "STOPPING=1"),
-            (lambda: notify.main_pid(9), "MAINPID=9"),
             (notify.alive, "WATCHDOG=1"),
+            (lambda: notify.main_pid(9), "MAINPID=9"),
         ):
             tell()
             assert manager.recv(1000).decode() == expected
+
+
+def test_a_process_that_was_succeeded_says_nothing_more(tmp_path: Path) -> None:
+    """A STOPPING of the old process would be taken for the end of the service."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.setblocking(False)
+        notify = Notify({"NOTIFY_SOCKET": path}, 7)
+        notify.main_pid(9)
+        assert manager.recv(1000) == b"MAINPID=9"
+        notify.stopping()
+        notify.alive()
+        with pytest.raises(BlockingIOError):
+            manager.recv(1000)
 
 
 def test_without_a_manager_nothing_is_told_and_nothing_fails(tmp_path: Path) -> None:

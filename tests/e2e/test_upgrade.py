@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,26 @@ def test_a_gateway_that_stops_is_not_replaced(start_gateway: StartGateway) -> No
     until(lambda: not order(gateway, "ready")["ok"], "a gateway that is not ready")
     assert "stops" in order(gateway, "upgrade")["error"]
     assert gateway.wait() == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_stop_during_an_upgrade_stops_both(start_gateway: StartGateway, count: int) -> None:
+    """The one who would have taken over is ended too: nobody listens afterwards, and nothing hangs."""
+    gateway = start_gateway(INI, workers=count, echo="127.0.0.1:1")
+    wait_ready(gateway)
+    gateway.signal(signal.SIGUSR2)
+    until(lambda: children(gateway.pid) > (count if count > 1 else 0), "a successor has been started")
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+    until(lambda: refused(gateway.ports["web"]), "nobody listens any more")
+
+
+def children(pid: int) -> int:
+    """How many processes have been started by one."""
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def refused(port: int) -> bool:
+    """Whether nobody listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -68,6 +68,9 @@ class Commander:
 
     def told(self, event: str) -> None:
         """What the supervisor tells, for the service manager."""
+        if self.supervisor.stopping is not None and event != "stopping":
+            # The service manager was told that this is the end.
+            return
         if event == "ready":
             config = self.supervisor.config
             self._notify.ready(f"{len(config.listeners)} listeners, configuration {self.supervisor.generation}")
@@ -139,7 +142,7 @@ class Commander:
 
     def upgrade(self) -> Deferred[Answer]:
         """Let the next version take over; this one goes on where that fails."""
-        return self._upgrade().addCallbacks(self._succeeded, self._not_upgraded)
+        return maybeDeferred(self._upgrade).addCallbacks(self._succeeded, self._not_upgraded)
 
     def _succeeded(self, pid: int) -> Answer:
         self._notify.main_pid(pid)

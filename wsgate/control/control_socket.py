@@ -55,7 +55,7 @@ class _Asker(LineReceiver):
         try:
             order = json.loads(line)
             number, name = order.get("id"), str(order["order"])
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             self._answer(number, {"ok": False, "error": 'expected a line such as {"order": "status"}'})
             return
         done = maybeDeferred(self.factory.obey, name, order)

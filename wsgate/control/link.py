@@ -113,8 +113,9 @@ class Link(amp.AMP):
         amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        # Before AMP fails what was asked: whoever asked looks whether the other side is still there.
         self._gone()
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
 
 
 def _lost(failure: Failure) -> Failure:

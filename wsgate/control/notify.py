@@ -34,8 +34,12 @@ class Notify:
         self._send("STOPPING=1")
 
     def main_pid(self, pid: int) -> None:
-        """Another process is the service from now on."""
+        """Another process is the service from now on, and speaks for it: nothing more is said from here.
+
+        A STOPPING of ours would be taken for the service's (sd_notify(3), NotifyAccess=all).
+        """
         self._send(f"MAINPID={pid}")
+        self._address = ""
 
     def alive(self) -> None:
         self._send("WATCHDOG=1")

@@ -139,6 +139,11 @@ class Successor:
             code = self._process.wait() if self._process is not None else 0
             done.errback(SuccessionError(f"the new process ended with {code} before it was ready: see its log"))
 
+    def give_up(self) -> None:
+        """We stop ourselves: whoever has not taken over by now must not do so any more."""
+        if self._done is not None and self._process is not None:
+            self._process.kill()
+
     def _too_late(self) -> None:
         """The pipe ends with the process."""
         if self._process is not None:

@@ -142,7 +142,7 @@ class Supervisor:
         wrong = fixed(self.config, config)
         if wrong:
             raise ReloadError("\n".join(wrong))
-        check_descriptors(config, self._processes)
+        check_descriptors(config, config.gateway.workers or self._processes)
         read = self._read(config)
         # What DNS said of services still holds.
         return replace(read, found={**self.material.found, **read.found})
@@ -228,7 +228,7 @@ class Supervisor:
         """Take nothing new for ``scope`` and end what is there; fires with how many were closed when all are gone."""
         self._check(scope)
         if scope.kind == "worker":
-            return self.workers.drain_worker(int(scope.name) if scope.name.isdigit() else 0)
+            return self.workers.drain_worker(int(scope.name) if scope.name.isascii() and scope.name.isdecimal() else 0)
         self._material = replace(self.material, drained=self.material.drained | {scope})
         done = self.workers.ask("hold", _facts(scope))
         done.addCallback(lambda _: self._refuse(scope))

@@ -48,7 +48,7 @@ class Index:
         value = self.first.get(name)
         if value is None:
             return []
-        return self.repeated[name] if name in self.repeated else [value]
+        return self.repeated.get(name, [value])
 
 
 @dataclass(slots=True)
