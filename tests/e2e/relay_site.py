@@ -152,6 +152,7 @@ close_timeout = 300ms
 path = /big/
 upstream = app
 max_message = off
+close_timeout = 700ms
 
 [upstream app]
 servers = {app} max_fails=0

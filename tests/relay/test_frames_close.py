@@ -204,7 +204,7 @@ def test_a_peer_that_takes_nothing_at_the_end_is_given_up(side: Side) -> None:
     peer, stuck = rig.peers(side)
     stuck.reads = False
     peer.leg.arrive(peer.encode(BINARY, bytes(20_000)) + peer.encode(CLOSE, b"\x03\xe8"))
-    rig.wait(4)
+    rig.wait(1.2)
     assert stuck.leg.aborted and rig.cause is CLOSED[side]
 
 

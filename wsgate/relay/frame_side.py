@@ -199,9 +199,12 @@ class FrameSide:
         return encode_frame(opcode, payload, mask=mask)
 
     def has_moved(self) -> bool:
-        """Whether the peer has taken anything since this was asked last."""
+        """Whether the peer has taken anything since this was asked last.
+
+        A Close that is queued meanwhile weighs more under TLS than it counts, which must not look so.
+        """
         before, self._taken = self._taken, self.leg.sent - self.leg.queued
-        return self._taken != before
+        return self._taken > before
 
     # Looked at now and then (``wsgate.relay.watch.Watched``)
 

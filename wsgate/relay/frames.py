@@ -271,6 +271,8 @@ class Frames:
         return side.said or (row.to_client if side.side is Side.CLIENT else row.to_server, reason or row.text)
 
     def _set_deadline(self) -> None:
+        for side in (self._client, self._server):
+            side.has_moved()
         self._deadline = self._wheel.after(self._limits.close_timeout, self._force)
 
     def _force(self) -> None:
