@@ -27,7 +27,14 @@ from wsgate.websocket import Session
 from wsgate.wire.fields import Fields, HeadError, encode_request, encode_response, end_to_end
 from wsgate.wire.framing import NO_BODY
 from wsgate.wire.heads import ResponseHead
-from wsgate.wire.ws_handshake import Agreed, Upgrade, check_answer, client_answer_fields, upgrade_fields
+from wsgate.wire.ws_handshake import (
+    Agreed,
+    Upgrade,
+    check_answer,
+    client_answer_fields,
+    only_deflate,
+    upgrade_fields,
+)
 
 if TYPE_CHECKING:
     from wsgate.exchange import Exchange
@@ -59,8 +66,10 @@ class Upgrading:
         # The client's key goes on to the server: both compute the same answer from it.
         route = match.route
         is_plain = route.extensions == "strip" or route.on_server_loss == "hold"
-        keeps_extensions = not is_plain and route.websocket is not RelayKind.MESSAGES
-        self._offer = upgrade if keeps_extensions else upgrade._replace(extensions=b"")
+        self._offer = upgrade
+        if upgrade.extensions and route.websocket is not RelayKind.TUNNEL or is_plain:
+            kept = not is_plain and route.websocket is RelayKind.FRAMES
+            self._offer = upgrade._replace(extensions=only_deflate(upgrade.extensions) if kept else b"")
         self._request = b""
         self._end: ServerEnd | None = None
         self._state: ServerState | None = None

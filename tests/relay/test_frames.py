@@ -8,6 +8,7 @@ from tests.doubles.frames import BINARY, CONTINUATION, PING, PONG, TEXT, encode
 from tests.relay.frame_rig import ANSWER, Rig
 from tests.relay.message_rig import limits
 from wsgate.causes import Cause, Side
+from wsgate.relay.frame_side import MOST_DROPPED
 from wsgate.relay.interfaces import Relay
 from wsgate.wire.ws_encoding import encode_frame
 
@@ -221,3 +222,18 @@ def test_what_a_read_full_of_pings_brought_is_not_kept() -> None:
     rig.settle()
     assert len(rig.server.payloads(PING)) == 10_000
     assert not rig.relay._client.scanner.events
+
+
+@BOTH
+def test_who_sends_without_end_after_a_fault_is_cut(side: Side) -> None:
+    """What comes behind a fault is read and dropped, so that the Close arrives, but not for as long as it pleases."""
+    rig = Rig().start()
+    peer, _ = rig.peers(side)
+    peer.leg.arrive(b"\xff\xff")
+    rig.settle()
+    block = bytes(1 << 20)
+    for _ in range(MOST_DROPPED // len(block)):
+        peer.leg.arrive(block)
+    assert not peer.leg.aborted
+    peer.leg.arrive(block)
+    assert peer.leg.aborted

@@ -59,3 +59,10 @@ def test_who_keeps_to_the_rate_never_waits(rate: float, burst: float, takes: lis
     for pause, amount in takes:
         now += pause + amount / rate
         assert bucket.take(min(amount, burst), now) <= 1e-6
+
+
+def test_what_is_left_can_be_taken_without_owing() -> None:
+    bucket = Bucket(10, 20, 0.0)
+    assert bucket.left(0.0) == 20
+    assert bucket.take(15, 0.0) == 0 and bucket.left(0.0) == 5
+    assert bucket.left(0.2) == 7 and bucket.take(7, 0.2) == 0 and bucket.take(1, 0.2) > 0

@@ -20,7 +20,9 @@ from wsgate.wire.ws_handshake import (
     check_answer,
     check_upgrade,
     client_answer_fields,
+    is_deflated,
     new_key,
+    only_deflate,
     upgrade_fields,
 )
 
@@ -368,3 +370,17 @@ def test_nothing_but_head_errors_escapes(mess: Fields) -> None:
         assert error.cause is Cause.BAD_ANSWER
     else:
         assert dict(mess)[b"Sec-WebSocket-Accept"] == ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("offered", "kept"),
+    [
+        (b"", b""),
+        (b"permessage-deflate; client_max_window_bits", b"permessage-deflate; client_max_window_bits"),
+        (b"x-foo, Permessage-Deflate ;a=1,permessage-deflate", b"Permessage-Deflate ;a=1, permessage-deflate"),
+        (b'x-a; b="permessage-deflate", x-permessage-deflatex', b""),
+    ],
+)
+def test_of_the_extensions_that_are_offered_only_permessage_deflate_is_kept(offered: bytes, kept: bytes) -> None:
+    assert only_deflate(offered) == kept
+    assert is_deflated(offered) == bool(kept)

@@ -29,3 +29,9 @@ class Allowance:
         """Count messages of ``size`` bytes together; the seconds by which the peer is ahead, 0 where it is not."""
         wait = self._messages.take(messages, now) if self._messages is not None else 0.0
         return max(wait, self._bytes.take(size, now)) if self._bytes is not None else wait
+
+    def room(self, now: float) -> int:
+        """Bytes of a client's stream that cannot be too much, whatever frames they hold: the shortest has 6 bytes."""
+        messages = self._messages.left(now) * 6 if self._messages is not None else float("inf")
+        size = self._bytes.left(now) if self._bytes is not None else float("inf")
+        return int(min(messages, size, 1 << 30))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 #: Bytes of our pings, which tell them from those of the peers.
 PING_SIZE = 8
 
+#: Bytes that are read and dropped from a side whose Close is on its way, so that no reset swallows that Close; whoever
+#: sends more does not mean to hear it.
+MOST_DROPPED = 16 * 1024 * 1024
+
 
 class FrameSide:
     """The protocol on one leg.
@@ -41,6 +45,7 @@ class FrameSide:
         "_taken",
         "_unheard",
         "deaf",
+        "dropped",
         "ended",
         "gone",
         "leg",
@@ -65,6 +70,7 @@ class FrameSide:
         self.verdict: tuple[int, str] | None = None
         self.gone = self.shut = self.deaf = self.ended = False
         self.rtt: float | None = None
+        self.dropped = 0
         self._pending: tuple[bytes, ...] = ()
         self._close = b""  # a Close that waits for a boundary; nothing follows it
         self.is_asked = False
@@ -77,8 +83,13 @@ class FrameSide:
     # From the leg
 
     def dataReceived(self, data: Data) -> None:
-        if self.deaf:
-            return
+        if self.deaf or self.other.shut or self.other.gone:
+            self.dropped += len(data)
+            if self.dropped > MOST_DROPPED:
+                self.leg.abortConnection()
+                return
+            if self.deaf:
+                return
         scanner = self.scanner
         try:
             out = scanner.scan(data)

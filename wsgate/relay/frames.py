@@ -20,6 +20,7 @@ from wsgate.transport.interfaces import Leg
 from wsgate.transport.wheel import Timer, TimerWheel
 from wsgate.wire.close_codes import FrameError
 from wsgate.wire.ws_frames import FrameScanner
+from wsgate.wire.ws_handshake import is_deflated
 from wsgate.wire.ws_rules import FrameRules
 
 #: Seconds that the other side has, after a fault, to send what it owes the one that made it: the fault's Close comes
@@ -69,7 +70,7 @@ class Frames:
 
     def __init__(self, legs: WebSocketLegs) -> None:
         limits = legs.limits
-        deflate = b"permessage-deflate" in legs.opening.agreed.extensions
+        deflate = is_deflated(legs.opening.agreed.extensions)
         self._limits = limits
         self.buffer = limits.buffer
         self._wheel: TimerWheel = legs.wheel

@@ -40,8 +40,9 @@ class RatedSide(FrameSide):
             return
         at = 0
         while (allowance := self._allowance) is not None and at < len(data):
-            super().dataReceived(data[at : at + PIECE])
-            at += PIECE
+            size = max(PIECE, allowance.room(self.relay.seconds()))
+            super().dataReceived(data[at : at + size])
+            at += size
             wait = self._owed(allowance)
             if wait > 0 and self.said is None and not self.deaf and not self.relay.over_rate(self):
                 self._rest = bytes(data[at:])

@@ -25,3 +25,7 @@ class Bucket:
         self._tokens = min(self._burst, self._tokens + (now - self._last) * self._rate) - amount
         self._last = now
         return -self._tokens / self._rate if self._tokens < 0 else 0.0
+
+    def left(self, now: float) -> float:
+        """Tokens that can be taken without owing."""
+        return min(self._burst, self._tokens + (now - self._last) * self._rate)

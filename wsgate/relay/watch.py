@@ -83,7 +83,8 @@ class Watch:
             self._eye(server, Cause.SERVER_DEAD, Cause.SERVER_STUCK, now),
         )
         self._data_since = now
-        if limits.max_age:
+        # A held client keeps its age: the watch starts anew for its next server.
+        if limits.max_age and not self._until:
             share = int.from_bytes(random(4), "big") / 2**32
             self._until = now + limits.max_age * (1 + limits.max_age_jitter * share)
         self._look_later()

@@ -21,6 +21,8 @@ from wsgate.wire.heads import RequestHead, ResponseHead
 MAX_EXTENSIONS = 1024
 """Bytes of all Sec-WebSocket-Extensions together; what browsers send has 60."""
 
+DEFLATE = b"permessage-deflate"
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # 16 bytes in base64: the last sign before the padding has only two bits of them.
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
@@ -104,8 +106,22 @@ def _extensions(values: list[bytes], bad: Cause) -> bytes:
 
 
 def _extension_names(extensions: bytes) -> list[bytes]:
-    """The names in a checked list; values in quotes are tokens, so that no comma hides in them."""
-    return [item.partition(b";")[0].strip(b" \t") for item in extensions.split(b",")] if extensions else []
+    """The names in a checked list, in lower case; values in quotes are tokens, so that no comma hides in them."""
+    if not extensions:
+        return []
+    return [item.partition(b";")[0].strip(b" \t").lower() for item in extensions.split(b",")]
+
+
+def only_deflate(extensions: bytes) -> bytes:
+    """What a checked list offers of permessage-deflate, the only extension whose frames can be told from faults."""
+    names = _extension_names(extensions)
+    members = zip(names, extensions.split(b","), strict=False)
+    return b", ".join([member.strip(b" \t") for name, member in members if name == DEFLATE])
+
+
+def is_deflated(extensions: bytes) -> bool:
+    """Whether permessage-deflate (RFC 7692) is in a checked list that was agreed."""
+    return bool(extensions) and DEFLATE in _extension_names(extensions)
 
 
 @lru_cache(maxsize=16)  # asked twice within one turn: for the server's answer, and for ours
