@@ -313,7 +313,7 @@ def test_each_client_has_a_connection_of_its_own_to_the_server(site: RelaySite, 
         del clients[name]
     late = site.connect("raw")
     late.send(b"z")
-    for name, client in ((*clients.items(), (ord("z"), late))):
+    for name, client in (*clients.items(), (ord("z"), late)):
         assert client.exactly(200_000) == bytes([name]) * 200_000
         client.half_close()
         client.expect_eof()
