@@ -64,7 +64,23 @@ def test_a_pong_that_is_no_answer_to_us_passes(side: Side) -> None:
     peer.say(PONG, ping)
     peer.say(PONG, ping)
     rig.settle()
-    assert other.payloads(PONG) == [b"something else", ping]
+    assert other.payloads(PONG) == [b"something else"]
+
+
+@BOTH
+def test_a_late_pong_to_an_older_ping_of_ours_ends_here(side: Side) -> None:
+    """A peer that says something in between is pinged anew, and may answer both pings then."""
+    rig = Rig(PINGS).start()
+    peer, other = rig.peers(side)
+    for count in (1, 2):
+        while len(peer.payloads(PING)) < count:
+            rig.wait(0.1)
+            other.text("alive")
+        peer.text("not yet")
+    for ping in peer.payloads(PING):
+        peer.say(PONG, ping)
+    rig.settle()
+    assert other.payloads(PONG) == []
 
 
 @BOTH

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsgate.relay.keepalive import LOOKS, Act, KeepAlive, look_every
+from wsgate.relay.keepalive import LOOKS, PING_SIZE, Act, KeepAlive, is_pong_to_us, look_every, next_ping
 
 
 def test_a_silent_peer_is_pinged_once_and_then_dead() -> None:
@@ -82,3 +84,18 @@ def test_nobody_is_dead_without_a_ping_and_a_timeout_of_silence(
 )
 def test_the_shortest_time_says_how_often_to_look(times: tuple[float, ...], delay: float) -> None:
     assert look_every(*times) == delay
+
+
+def test_a_pong_to_any_of_our_pings_is_known_as_such() -> None:
+    counter = itertools.count(1)
+
+    def random(size: int) -> bytes:
+        return next(counter).to_bytes(size, "big")
+
+    first = next_ping(b"", random)
+    second = next_ping(first, random)
+    assert first != second and len(first) == len(second) == PING_SIZE
+    assert is_pong_to_us(second, second) and is_pong_to_us(first, second)
+    assert not is_pong_to_us(second[:-1], second)
+    assert not is_pong_to_us(bytes(PING_SIZE), second)
+    assert not is_pong_to_us(first, b"")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.python.failure import Failure
 
 from wsgate.causes import Side
+from wsgate.relay.keepalive import is_pong_to_us, next_ping
 from wsgate.transport.interfaces import Data, Leg
 from wsgate.wire.close_codes import FrameError, close_payload, parse_close
 from wsgate.wire.ws_encoding import CLOSE, PING, encode_frame
@@ -14,9 +15,6 @@ from wsgate.wire.ws_frames import Control, FrameScanner, without
 
 if TYPE_CHECKING:
     from wsgate.relay.frames import Frames
-
-#: Bytes of our pings, which tell them from those of the peers.
-PING_SIZE = 8
 
 #: Bytes that are read and dropped from a side whose Close is on its way, so that no reset swallows that Close; whoever
 #: sends more does not mean to hear it.
@@ -144,9 +142,10 @@ class FrameSide:
             return other.verdict is not None or bool(other._close)
         if control.opcode == PING:
             other.is_asked = True
-        elif self._ping and control.payload == self._ping:
-            self._ping = b""
-            self.rtt = self.relay.seconds() - self._pinged_at
+        elif is_pong_to_us(control.payload, self._ping):
+            if control.payload == self._ping and self._pinged_at >= 0:
+                self.rtt = self.relay.seconds() - self._pinged_at
+                self._pinged_at = -1.0
             return True
         else:
             self.is_asked = False
@@ -233,7 +232,7 @@ class FrameSide:
         """Not while a relayed ping waits for its pong, which tells as much: a peer may answer only the latest one
         (RFC 6455 section 5.5.3)."""
         if not self.is_asked:
-            self._ping = self.relay.random(PING_SIZE)
+            self._ping = next_ping(self._ping, self.relay.random)
             self._pinged_at = self.relay.seconds()
             self.put_in(self._frame(PING, self._ping))
 

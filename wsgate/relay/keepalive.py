@@ -6,11 +6,27 @@ how many frames the peer has completed; that any came is life, whatever they wer
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
 
 #: Looks within one interval: a silent peer is pinged at most this share of the interval late.
 LOOKS = 4
+
+
+#: Bytes of our pings; the first half is the same in all pings of one peer, which tells them from those of others.
+PING_SIZE = 8
+
+
+def next_ping(last: bytes, random: Callable[[int], bytes]) -> bytes:
+    """The payload of the next ping; ``last`` is that of the one before, empty for the first."""
+    half = PING_SIZE // 2
+    return (last[:half] or random(half)) + random(half)
+
+
+def is_pong_to_us(payload: bytes, last: bytes) -> bool:
+    """Whether a pong answers a ping of ours, the ``last`` or one before it, which a peer may answer late."""
+    return bool(last) and len(payload) == PING_SIZE and payload[: PING_SIZE // 2] == last[: PING_SIZE // 2]
 
 
 class Act(Enum):

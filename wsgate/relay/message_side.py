@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from wsgate.causes import Cause, Side
 from wsgate.relay.allowance import Allowance
 from wsgate.relay.interfaces import Ending
+from wsgate.relay.keepalive import is_pong_to_us, next_ping
 from wsgate.relay.message_hooks import Close, Waiting, ask
 from wsgate.relay.talk import Talk
 from wsgate.transport.interfaces import Leg
@@ -18,9 +19,6 @@ from wsgate.wire.ws_encoding import PING, PONG
 
 if TYPE_CHECKING:
     from wsgate.relay.messages import Messages
-
-#: Bytes of our pings, which tell them from those of the peers.
-PING_SIZE = 8
 
 
 class Hold(IntFlag):
@@ -117,9 +115,10 @@ class MessageSide:
         self.other._unanswered += 1
 
     def pong(self, payload: bytes) -> None:
-        if self._ping and payload == self._ping:
-            self._ping = b""
-            self.rtt = self.relay.seconds() - self._pinged_at
+        if is_pong_to_us(payload, self._ping):
+            if payload == self._ping and self._pinged_at >= 0:
+                self.rtt = self.relay.seconds() - self._pinged_at
+                self._pinged_at = -1.0
         else:
             self._unanswered = 0
             self._pass_control(PONG, payload)
@@ -267,7 +266,7 @@ class MessageSide:
         5.5.3), and would leave ours out, or the other side's.
         """
         if not self._unanswered:
-            self._ping = self.relay.random(PING_SIZE)
+            self._ping = next_ping(self._ping, self.relay.random)
             self._pinged_at = self.relay.seconds()
             self.talk.sendFrame(PING, self._ping)
 
