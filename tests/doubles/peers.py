@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.doubles.ports import bind_anew
 from tests.doubles.raw import Wire
 from tests.doubles.raw_tls import TlsWire
 from tests.doubles.stopping import Stopping
@@ -146,7 +147,10 @@ def _listen(host: str, port: int, path: str, receive_buffer: int, backlog: int) 
             sock.bind(path)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((host, port))
+            if port:
+                sock.bind((host, port))
+            else:  # one of ours: nobody gets it when this server has stopped
+                bind_anew(sock, host)
         sock.listen(backlog)
     except BaseException:
         sock.close()

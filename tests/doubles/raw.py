@@ -10,6 +10,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tests.doubles.ports import bind_anew
+
 _RECEIVE = 65_536
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -188,7 +190,7 @@ def dial(
     source: str = "",
     timeout: float = 10.0,
 ) -> socket.socket:
-    """A connected socket to a (host, port) or to the path of a unix socket.
+    """A connected socket to a (host, port) or to the path of a unix socket, from a port that no other has had.
 
     ``receive_buffer`` and ``send_buffer`` are the kernel's buffers in bytes (0: its defaults), set before connecting so
     that a small window is announced; ``source`` is the local address.
@@ -202,8 +204,9 @@ def dial(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if send_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        if source:
-            sock.bind((source, 0))
+        if not isinstance(address, str):
+            # The kernel gives a port anew as soon as it can; a gateway's records are told apart by it.
+            bind_anew(sock, source)
         sock.settimeout(timeout)
         sock.connect(address)
     except BaseException:

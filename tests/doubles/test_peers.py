@@ -10,7 +10,6 @@ from tests.doubles.faults import Fault, FaultProxy
 from tests.doubles.frames import BINARY, KEY, TEXT, close, encode, open_websocket, read_frame, text, upgrade_request
 from tests.doubles.http import Message, answer, read_answer, request
 from tests.doubles.peers import ScriptedServer
-from tests.doubles.ports import free_port
 from tests.doubles.raw import Wire, connect
 from tests.doubles.scripts import accepts_only, echoes, echoes_frames, floods, sends, serves_http, upgrades
 from tests.doubles.waiting import until
@@ -135,10 +134,6 @@ def test_the_library_peers_talk_and_record_the_close() -> None:
         session = server.wait_sessions()[0].wait_over()
         assert (session.path, session.header("x-one")) == ("/path?x=1", ["1"])
         assert (session.close_code, session.close_reason) == (3001, "enough")
-
-
-def test_free_ports_differ() -> None:
-    assert len({free_port() for _ in range(20)}) == 20
 
 
 def test_waiting_gives_the_answer_or_says_what_did_not_come() -> None:

@@ -12,6 +12,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as _connect
 from websockets.sync.server import ServerConnection, serve
 
+from tests.doubles.ports import free_port
 from tests.doubles.stopping import Stopping
 from tests.doubles.waiting import until
 
@@ -72,7 +73,7 @@ class WebSocketServer(Stopping):
         self._talk = talk
         options = {"ping_interval": None, "max_size": _LIMIT, "close_timeout": 5} | options
         host = options.pop("host", "127.0.0.1")
-        port = options.pop("port", 0)
+        port = options.pop("port", 0) or free_port(host)
         self._server = serve(self._run, host, port, ssl=tls, **options)
         self._thread = threading.Thread(target=self._server.serve_forever, name="websocket server", daemon=True)
         self._thread.start()

@@ -15,8 +15,7 @@ from websockets.sync.server import ServerConnection
 from tests.doubles.gateway import Gateway
 from tests.doubles.http import Message, answer, read_answer, read_request
 from tests.doubles.peers import Script, ScriptedServer, Visit
-from tests.doubles.ports import free_port
-from tests.doubles.raw import EndOfStream, Wire
+from tests.doubles.raw import EndOfStream, Wire, dial
 from tests.doubles.raw_tls import TlsWire, client_context
 from tests.doubles.waiting import until
 
@@ -319,15 +318,8 @@ class Site:
     def connect(
         self, listener: str = "web", *, receive_buffer: int = 0, server_name: str = "localhost", timeout: float = 10.0
     ) -> Wire:
-        """A raw connection to a listener, from a port that no other has had; TLS where the listener has it."""
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        # The kernel gives a port anew as soon as it can; records are told apart by it.
-        sock.bind(("127.0.0.1", free_port()))
-        sock.settimeout(timeout)
-        sock.connect(self.gateway.where(listener))
+        """A raw connection to a listener; TLS where the listener has it."""
+        sock = dial(self.gateway.where(listener), receive_buffer=receive_buffer, timeout=timeout)
         if listener == "secure":
             secured = TlsWire(sock, client_context(str(self.ca_path)), server_name=server_name, timeout=timeout)
             self._wires.append(secured)
