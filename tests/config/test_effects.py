@@ -38,6 +38,7 @@ def test_needs_name_options_that_exist(need: Need) -> None:
         ("upstream = u\non_message = a:b", "websocket = messages"),
         ("upstream = u\nbytes_burst = 1m", "bytes_per_second"),
         ("upstream = u\nping_interval = off\nping_timeout = 1s", "ping_interval"),
+        ("upstream = u\ncontrol_rate = off\ncontrol_burst = 9", "control_rate"),
         ("upstream = u\nstatic_index = a.html", "static = DIRECTORY"),
     ],
 )

@@ -101,11 +101,15 @@ def _target(values: Values) -> Target:
 
 def _limits(values: Values) -> RelayLimits:
     limits = {name: values[name] for name in LIMITS}
-    for unit in ("messages", "bytes"):
-        rate = limits[f"{unit}_per_second"]
-        limits[f"{unit}_per_second"] = float(rate)
+    for rated, burst in (
+        ("messages_per_second", "messages_burst"),
+        ("bytes_per_second", "bytes_burst"),
+        ("control_rate", "control_burst"),
+    ):
+        rate = limits[rated]
+        limits[rated] = float(rate)
         # A bucket must hold one whole message, however seldom messages are allowed.
-        limits[f"{unit}_burst"] = float(limits[f"{unit}_burst"] or (max(rate, 1) if rate else 0))
+        limits[burst] = float(limits[burst] or (max(rate, 1) if rate else 0))
     return RelayLimits(**limits)
 
 

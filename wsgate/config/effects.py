@@ -34,6 +34,7 @@ _RELAY = ("on_server_loss", *_HOLD, "websocket", "origins", "extensions", "compr
 _MESSAGES = ("compression", "on_message")
 _FRAMES = (
     *("max_frame", "max_message", "max_fragments", "validate_utf8", "ping_interval", "ping_timeout"),
+    *("control_rate", "control_burst"),
     *("messages_per_second", "messages_burst", "bytes_per_second", "bytes_burst", "limit_action", "close_timeout"),
     *("max_age", "max_age_jitter", "slow_consumer_timeout", "buffer"),
 )
@@ -118,6 +119,7 @@ NEEDS = (
     Need("route", _HOLD, "on_server_loss = hold", ("on_server_loss",), lambda x: x.on_server_loss == "hold"),
     Need("route", ("ping_timeout",), "ping_interval", ("ping_interval",), lambda x: x.limits.ping_interval > 0),
     Need("route", ("max_age_jitter",), "max_age", ("max_age",), lambda x: x.limits.max_age > 0),
+    Need("route", ("control_burst",), "control_rate", ("control_rate",), lambda x: x.limits.control_rate > 0),
     Need(
         "route",
         ("messages_burst",),

@@ -190,6 +190,8 @@ class RelayLimits:
     max_frame: int
     max_message: int
     max_fragments: int
+    control_rate: float  # pings, pongs and empty fragments a second, beyond the messages
+    control_burst: float
     messages_per_second: float
     messages_burst: float
     bytes_per_second: float

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from wsgate.config import kinds as k
-from wsgate.config.model import RelayLimits
+from wsgate.config.relay_limits import LIMIT_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,28 +267,7 @@ _ROUTE = (
     ("replay", k.COUNT, "0", "With hold: how many of the client's first messages the new server hears again."),
     ("encoded_slash", k.ENCODED_SLASH, "refuse", "What happens to paths with %2f: 400, or they go on unread."),
     ("max_body", k.SIZE_OR_OFF, "10m", "Size of a request's body; more is refused with 413."),
-    ("max_frame", k.SIZE_OR_OFF, "off", "Size of a WebSocket frame; a larger one closes with 1009."),
-    ("max_message", k.SIZE_OR_OFF, "1m", "Size of a WebSocket message, as on the wire; a larger one closes with 1009."),
-    ("max_fragments", k.COUNT, "16384", "Frames of one message; 0: no limit."),
-    ("messages_per_second", k.RATE, "off", "Messages that a client may send."),
-    ("messages_burst", k.COUNT, "0", "Messages that may come at once; 0: as many as in one second.", "20"),
-    ("bytes_per_second", k.SIZE_OR_OFF, "off", "Bytes that a client may send."),
-    ("bytes_burst", k.SIZE_OR_OFF, "0", "Bytes that may come at once; 0: as many as in one second.", "1m"),
-    ("limit_action", k.LIMIT_ACTION, "close", "Over a rate: close with 1008, or wait with reading."),
-    ("validate_utf8", k.SWITCH, "off", "Whether text that is not UTF-8 closes with 1007."),
-    ("ping_interval", k.DURATION_OR_OFF, "20s", "Ping a side that has said nothing for so long."),
-    ("ping_timeout", k.DURATION, "20s", "Time for the answer to a ping."),
-    ("idle_timeout", k.DURATION_OR_OFF, "off", "Close a WebSocket without messages for so long."),
-    ("max_age", k.DURATION_OR_OFF, "off", "Close a WebSocket that is so old; clients come back."),
-    ("max_age_jitter", k.PERCENTAGE, "10%", "How much later, by chance, so that they do not come back together."),
-    ("close_timeout", k.DURATION, "5s", "Time for the other side's Close before the connection is cut."),
-    ("slow_consumer_timeout", k.DURATION_OR_OFF, "60s", "Close where a side has taken nothing for so long."),
-    (
-        "buffer",
-        k.SIZE,
-        "64k",
-        "Bytes that wait for a slow side before the other is no longer read, until they are gone.",
-    ),
+    *LIMIT_ROWS,
 )
 
 _UPSTREAM = (
@@ -391,7 +370,7 @@ OPTIONS: tuple[Option, ...] = tuple(
     for row in rows
 )
 # The options of a route that limit a WebSocket; the model holds them together.
-LIMITS = tuple(field.name for field in fields(RelayLimits))
+LIMITS = tuple(row[0] for row in LIMIT_ROWS)
 
 
 def of_section(kind: str, options: Iterable[Option] = OPTIONS) -> dict[str, Option]:
