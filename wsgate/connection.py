@@ -152,13 +152,12 @@ class Connection:
             self._pass_on(read)
         else:
             leg = TcpLeg(runtime.hub, self._socket())
-            self._sock = None
+            self._leave_to(leg)
             self._speak(leg)
             leg.start(read)
 
     def _hello_found(self, hello: ClientHello, read: bytes) -> None:
         """A route may choose by the hello; without one the listener ends TLS if it can, or passes it on."""
-        self._hello = None
         self.sni = hello.server_name or ""
         place = self.place
         if hello.alpn == (ACME_TLS,) and place.names is not None and self._answer_authority(read):
@@ -194,8 +193,8 @@ class Connection:
     def _pass_on(self, read: bytes) -> None:
         """Tunnel the connection as it is, behind the bytes that were read ahead."""
         self._cancel_timer()
-        self.leg = leg = TcpLeg(self.runtime.hub, self._socket())
-        self._sock = None
+        leg = TcpLeg(self.runtime.hub, self._socket())
+        self._leave_to(leg)
         leg.received += len(read)
         Tunnelling(self, leg, read).start()
         leg.start()
@@ -219,9 +218,15 @@ class Connection:
         leg = TlsLeg(
             runtime.hub, self._socket(), connection, runtime.buffers, secured=secured, refused=self._tls_refused
         )
-        self._sock = None
-        self.leg = leg
+        self._leave_to(leg)
         leg.start(read)
+
+    def _leave_to(self, leg: TcpLeg) -> None:
+        """The socket is the leg's from now on."""
+        self._sock, self.leg = None, leg
+        if self._hello is not None:
+            self._hello.give_to(leg)
+            self._hello = None
 
     def _secured(self) -> None:
         self._cancel_timer()
@@ -237,7 +242,6 @@ class Connection:
         self._speak(leg)
 
     def _speak(self, leg: TcpLeg) -> None:
-        self.leg = leg
         if self.place.listener.mode is Mode.TCP:
             Tunnelling(self, leg).start()
         else:
@@ -310,21 +314,17 @@ class Connection:
         self._end(Cause.TLS_FAILED, why)
 
     def _too_late(self) -> None:
-        hello = self._hello
-        if hello is not None and not hello.read and self.place.sni.without_tls is not None:
-            hello.stop()
-            self._hello = None
+        if self._hello is not None and not self._hello.read and self.place.sni.without_tls is not None:
             self._goes_without_tls(b"")
         else:
             self._give_up_unfinished()
 
     def _give_up_unfinished(self) -> None:
-        header, hello, self._header, self._hello = self._header, self._hello, None, None
+        header, self._header = self._header, None
         if header is not None:
             header.stop()
             self._give_up(Cause.PROXY_HEADER, "no PROXY header in time")
-        elif hello is not None:
-            hello.stop()
+        elif self._hello is not None:
             self._give_up(Cause.TLS_TIMEOUT, "no TLS hello")
         elif self.leg is not None:
             self.leg.abortConnection()
@@ -340,6 +340,9 @@ class Connection:
         return True
 
     def _give_up(self, cause: Cause, detail: str) -> None:
+        if self._hello is not None:
+            self._hello.stop()
+            self._hello = None
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()

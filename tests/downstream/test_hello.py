@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from twisted.logger import globalLogPublisher
@@ -37,12 +37,14 @@ class Reading:
         self.found: list[tuple[ClientHello, bytes]] = []
         self.failed: list[tuple[str, bytes]] = []
         self.fails = False
+        self.take: Callable[[], None] = lambda: self.hello.stop()
         self.hello = HelloReading(self.hub, self.sock, self._found, self._failed, initial)
 
     def _found(self, hello: ClientHello, read: bytes) -> None:
         self.found.append((hello, read))
         if self.fails:
             raise ZeroDivisionError
+        self.take()
 
     def _failed(self, why: str, read: bytes) -> None:
         self.failed.append((why, read))
@@ -125,10 +127,23 @@ def test_one_that_is_stopped_before_its_turn_finds_nothing(kind: str) -> None:
     reading.close()
 
 
-def test_the_socket_has_left_the_hub_when_a_hello_is_found(reading: Reading) -> None:
+def test_a_leg_reads_on_behind_the_hello(reading: Reading) -> None:
+    leg = TcpLeg(reading.hub, reading.sock)
+    reading.take = lambda: reading.hello.give_to(leg)
     reading.peer.send(client_hello())
     reading.turn()
-    leg = TcpLeg(reading.hub, reading.sock.dup())
+    leg.start()
+    reading.peer.send(b"more")
+    reading.turn()
+    assert leg.received == 4 and len(reading.found) == 1
+    leg.abortConnection()
+    reading.turn()
+
+
+def test_a_socket_that_is_stopped_has_left_the_hub(reading: Reading) -> None:
+    reading.peer.send(client_hello())
+    reading.turn()
+    leg = TcpLeg(reading.hub, reading.sock)
     leg.start()
     reading.peer.send(b"more")
     reading.turn()

@@ -26,8 +26,9 @@ SPEAK_TLS = (
 class HelloReading(ReadAhead):
     """Reads from ``sock`` until its ClientHello is whole, then calls ``found(hello, bytes_read)``.
 
-    ``failed(why, bytes_read)`` is called when something else comes, or the peer leaves.  The socket has then left the
-    hub and still belongs to the caller.  ``initial`` are bytes that were read before, behind a PROXY header.
+    Whoever hears that calls ``give_to`` or ``stop``: nothing more may be read here.  ``failed(why, bytes_read)`` is
+    called when something else comes, or the peer leaves; the socket has then left the hub and still belongs to the
+    caller.  ``initial`` are bytes that were read before, behind a PROXY header.
     """
 
     __slots__ = ("_failed", "_found", "_read", "_reader")
@@ -61,7 +62,6 @@ class HelloReading(ReadAhead):
         if isinstance(hello, NotTls):
             self._fail(NOT_TLS)
         elif hello is not None:
-            self.stop()
             self._found(hello, self._read)
 
     def _left(self) -> None:

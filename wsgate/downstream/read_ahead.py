@@ -6,6 +6,7 @@ import socket
 from abc import ABC, abstractmethod
 
 from wsgate.transport.hub import READ, Hub
+from wsgate.transport.tcp import TcpLeg
 
 
 class ReadAhead(ABC):
@@ -33,6 +34,12 @@ class ReadAhead(ABC):
         if not self._stopped:
             self._stopped = True
             self._hub.forget(self._sock.fileno())
+
+    def give_to(self, leg: TcpLeg) -> None:
+        """``leg``, made of the socket, hears what comes from now on."""
+        if not self._stopped:
+            self._stopped = True
+            leg.adopt(READ)
 
     def ready(self, events: int) -> None:
         try:

@@ -85,9 +85,9 @@ class TcpLeg:
             self.received += len(initial)
             self.protocol.dataReceived(initial)
 
-    def adopt(self, events: int) -> None:
-        """Take the place of whoever watches this leg's socket for ``events``, until ``settle``; the leg is paused."""
-        self._paused = True
+    def adopt(self, events: int, *, paused: bool = False) -> None:
+        """Take the place of whoever watches this leg's socket for ``events``, a paused leg until ``settle``."""
+        self._paused = paused
         self._events = events
         self._hub.hand_over(self._fd, self)
 

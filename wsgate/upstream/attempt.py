@@ -151,7 +151,7 @@ class Attempt:
             leg = TcpLeg(self._dialer.hub, sock)
             if self._watched:
                 self._watched = False
-                leg.adopt(WRITE)
+                leg.adopt(WRITE, paused=True)
             self._done(leg)
             return
         self._unwatch(sock)

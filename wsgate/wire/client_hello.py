@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 from struct import Struct, unpack
 from typing import Final
@@ -21,6 +22,7 @@ MAX_WIRE: Final = 32768
 """Bytes of the records that hold the ClientHello: twice its bound, for one that is cut into many small records."""
 
 _HANDSHAKE: Final = 22
+_RECORD_START: Final = bytes((_HANDSHAKE, 3))
 _CLIENT_HELLO: Final = 1
 _MAX_RECORD: Final = 16384  # RFC 8446 section 5.1
 
@@ -35,6 +37,8 @@ _MAX_HOST: Final = 253
 _GREASE: Final = frozenset(0x1010 * high + 0x0A0A for high in range(16))
 # Every connection under TLS passes here: one call for the two numbers before each extension.
 _KIND_AND_LENGTH: Final = Struct(">HH")
+# Clients send the same few values again and again.  Each is at most MAX_HELLO bytes, mostly below 64.
+_REMEMBERED: Final = 128
 
 
 class HelloError(WsgateError):
@@ -81,6 +85,9 @@ class ClientHelloReader:
         with.
         """
         at, size = 0, len(data)
+        if not (self._answer or self._head or self._wire) and (body := _whole(data, size)):
+            self._wire = size
+            self._answer = _parse(body)
         while at < size and self._answer is None:
             if self._left:
                 part = data[at : at + min(self._left, self._missing())]
@@ -127,6 +134,22 @@ class ClientHelloReader:
         if not missing:
             self._answer = _parse(bytes(message[4:]))
             self._message = bytearray()
+
+
+def _whole(data: bytes | memoryview, size: int) -> bytes:
+    """The ClientHello in ``data`` where it is just that: one record with one message, as nearly every client sends it.
+
+    Nothing where it is anything else; the reader then looks at each byte, as it must.
+    """
+    if (
+        size > 9
+        and data[:2] == _RECORD_START
+        and data[5] == _CLIENT_HELLO
+        and int.from_bytes(data[3:5], "big") == size - 5 <= _MAX_RECORD
+        and int.from_bytes(data[6:9], "big") == size - 9
+    ):
+        return bytes(data[9:])
+    return b""
 
 
 class _Cursor:
@@ -205,6 +228,7 @@ def _extensions(block: bytes) -> dict[int, bytes]:
     return found
 
 
+@lru_cache(_REMEMBERED)
 def _server_name(value: bytes) -> str | None:
     """Return the one host name of the extension (RFC 6066 section 3)."""
     outer = _Cursor(value, "server_name")
@@ -226,6 +250,7 @@ def _server_name(value: bytes) -> str | None:
     return None
 
 
+@lru_cache(_REMEMBERED)
 def _protocols(value: bytes) -> tuple[bytes, ...]:
     """Return the protocol names of the ALPN extension (RFC 7301 section 3.1), placeholders left out."""
     outer = _Cursor(value, "ALPN")
@@ -237,6 +262,7 @@ def _protocols(value: bytes) -> tuple[bytes, ...]:
     return tuple(name for name in names if not (len(name) == 2 and int.from_bytes(name, "big") in _GREASE))
 
 
+@lru_cache(_REMEMBERED)
 def _numbers(value: bytes, width: int, what: str) -> tuple[int, ...]:
     """Return the 16-bit numbers of a list whose length has ``width`` bytes, placeholders left out."""
     outer = _Cursor(value, what)
