@@ -232,7 +232,7 @@ def test_clients_wait_in_order_until_a_place_is_free(start_gateway: StartGateway
 
     def slow(wire: Wire) -> None:
         asked.append(read_request(wire).target)
-        assert release.wait(10)
+        assert release.wait(30)
         wire.send(answer(200, b"done", "Connection: close"))
 
     gateway = start_gateway(INI + "queue = 2 timeout=10s\n", servers=f"{serve(slow).address} max_conns=1")

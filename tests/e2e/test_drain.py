@@ -161,7 +161,7 @@ def later(go: threading.Event, data: bytes) -> scripts.Script:
     """Send ``data`` when the test says so, then read to the end."""
 
     def script(wire: Wire) -> None:
-        assert go.wait(10)
+        assert go.wait(30)
         wire.send(data)
         wire.rest()
 

@@ -39,7 +39,7 @@ servers = {echo}
 def stop(pid: int) -> None:
     """End a gateway that is no child of ours."""
     os.kill(pid, signal.SIGTERM)
-    until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the new gateway", timeout=20)
+    until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the new gateway", timeout=60)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -97,7 +97,7 @@ def test_the_pid_file_is_handed_over(tmp_path: Path) -> None:
     ini, pid_file = tmp_path / "wsgate.ini", tmp_path / "gateway.pid"
     ini.write_text(text)
     process = launch([f"--pidfile={pid_file}", "wsgate", "--config", str(ini)], tmp_path)
-    until((tmp_path / "state" / "control.sock").exists, "a gateway", timeout=20)
+    until((tmp_path / "state" / "control.sock").exists, "a gateway", timeout=60)
     answer = ask(tmp_path / "state", "upgrade", {}, 30.0)
     assert answer["ok"], answer
     assert process.wait(20) == 0
