@@ -16,7 +16,7 @@ from tests.doubles.certificates import CertificateAuthority, IssuedCertificate
 from tests.doubles.gateway import Gateway, running
 from tests.doubles.http import Message, answer, read_answer, read_request, request
 from tests.doubles.peers import ScriptedServer
-from tests.doubles.raw import Wire, connect
+from tests.doubles.raw import Wire
 from tests.doubles.raw_tls import TlsWire, client_context, connect_tls, server_context
 from tests.doubles.waiting import until
 
@@ -441,18 +441,6 @@ def test_garbage_behind_the_hello_ends_that_connection_alone(world: World) -> No
         assert ask(good, "/own").status == 200
 
 
-def test_silent_clients_are_closed_at_the_deadline_and_cost_the_others_nothing(world: World) -> None:
-    silent = [connect(world.gateway.where("web")) for _ in range(200)]
-    try:
-        with world.tls() as wire:
-            assert ask(wire, "/own").status == 200
-        for wire in silent:
-            wire.expect_gone()
-    finally:
-        for wire in silent:
-            wire.close()
-
-
 def test_handshakes_under_way_have_a_cap_that_comes_free_again(world: World) -> None:
     into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
@@ -527,7 +515,7 @@ def test_days_left_are_told_at_the_start(world: World) -> None:
 def test_openssl_cannot_renegotiate(world: World) -> None:
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{world.gateway.ports['web']}", "-tls1_2"]
     found = subprocess.run(
-        [*command, "-servername", "localhost"], input=b"R\n", capture_output=True, timeout=20, check=False
+        [*command, "-servername", "localhost"], input=b"R\n", capture_output=True, timeout=60, check=False
     )
     assert b"RENEGOTIATING" in found.stdout + found.stderr
     assert b"no renegotiation" in found.stdout + found.stderr
@@ -536,6 +524,6 @@ def test_openssl_cannot_renegotiate(world: World) -> None:
 def test_curl_verifies_the_certificate(world: World) -> None:
     url = world.gateway.url("web", "/own", "https")
     found = subprocess.run(
-        ["curl", "-sS", "--cacert", str(world.authority.ca_path), url], capture_output=True, timeout=20, check=True
+        ["curl", "-sS", "--cacert", str(world.authority.ca_path), url], capture_output=True, timeout=60, check=True
     )
     assert found.stdout.strip() == b"own"
