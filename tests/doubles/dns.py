@@ -70,5 +70,5 @@ class DnsServer(Stopping):
     def stop(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
             waker.sendto(b"", self._sock.getsockname())
-        self._thread.join(5)
+        self._thread.join(30)
         self._sock.close()

@@ -82,7 +82,7 @@ class Gateway:
         """Everything on its standard output and error so far."""
         return (self.directory / "output.log").read_text(errors="replace")
 
-    def records(self, count: int = 0, timeout: float = 10.0) -> list[dict[str, Any]]:
+    def records(self, count: int = 0, timeout: float = 30.0) -> list[dict[str, Any]]:
         """The access records so far, once there are at least ``count`` (the log is written in batches)."""
         path = self.directory / "access.log"
 
@@ -113,7 +113,7 @@ class Gateway:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait for its end; the exit code (negative: the signal that killed it)."""
         return self._process.wait(timeout)
 
@@ -173,7 +173,7 @@ def start(text: str, directory: Path, *, environment: dict[str, str] | None = No
         return bool(found) and wanted <= found
 
     try:
-        until(listens, "a listening gateway", timeout=30)
+        until(listens, "a listening gateway", timeout=60)
     except BaseException:
         gateway.kill()
         raise

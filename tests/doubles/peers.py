@@ -27,7 +27,7 @@ class Visit:
         self.over = threading.Event()
         self.failure: BaseException | None = None
 
-    def wait_over(self, timeout: float = 10.0) -> Self:
+    def wait_over(self, timeout: float = 30.0) -> Self:
         """Wait until the script has come to its end; what it raised is in ``failure``."""
         assert self.over.wait(timeout), "the script did not end"
         return self
@@ -51,7 +51,7 @@ class ScriptedServer(Stopping):
         tls: ssl.SSLContext | None = None,
         receive_buffer: int = 0,
         backlog: int = 128,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
     ) -> None:
         self.script = script
         self.visits: list[Visit] = []
@@ -111,7 +111,7 @@ class ScriptedServer(Stopping):
             wire.close()
             visit.over.set()
 
-    def wait_visits(self, count: int = 1, timeout: float = 10.0) -> list[Visit]:
+    def wait_visits(self, count: int = 1, timeout: float = 30.0) -> list[Visit]:
         """Wait until at least ``count`` connections were taken."""
         until(lambda: len(self.visits) >= count, f"{count} connections at the server", timeout)
         return self.visits
@@ -123,14 +123,14 @@ class ScriptedServer(Stopping):
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        self._acceptor.join(5)
+        self._acceptor.join(30)
         self._listening.close()
         for visit in self.visits:
             visit.wire.released.set()
             with contextlib.suppress(OSError):
                 visit.wire.sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive(), "a script does not end"
         for visit in self.visits:
             if visit.failure is not None and not isinstance(visit.failure, OSError):

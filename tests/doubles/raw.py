@@ -26,7 +26,7 @@ class Wire:
     Bytes that were received and not yet asked for are in ``unread``; ``total`` counts all that came.
     """
 
-    def __init__(self, sock: socket.socket, timeout: float = 10.0) -> None:
+    def __init__(self, sock: socket.socket, timeout: float = 30.0) -> None:
         self.sock = sock
         self.unread = bytearray()
         self.total = 0
@@ -188,7 +188,7 @@ def dial(
     receive_buffer: int = 0,
     send_buffer: int = 0,
     source: str = "",
-    timeout: float = 10.0,
+    timeout: float = 30.0,
 ) -> socket.socket:
     """A connected socket to a (host, port) or to the path of a unix socket, from a port that no other has had.
 
@@ -221,7 +221,7 @@ def connect(
     receive_buffer: int = 0,
     send_buffer: int = 0,
     source: str = "",
-    timeout: float = 10.0,
+    timeout: float = 30.0,
 ) -> Wire:
     """A plain ``Wire`` to ``address``; the arguments are those of ``dial``."""
     sock = dial(address, receive_buffer=receive_buffer, send_buffer=send_buffer, source=source, timeout=timeout)

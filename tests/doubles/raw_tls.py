@@ -29,7 +29,7 @@ class TlsWire(Wire):
         server_side: bool = False,
         server_name: str | None = None,
         session: ssl.SSLSession | None = None,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
     ) -> None:
         super().__init__(sock, timeout)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -136,7 +136,7 @@ def connect_tls(
     session: ssl.SSLSession | None = None,
     receive_buffer: int = 0,
     source: str = "",
-    timeout: float = 10.0,
+    timeout: float = 30.0,
 ) -> TlsWire:
     """A ``TlsWire`` to ``address``, its handshake done; without a ``context`` nothing is verified."""
     sock = dial(address, receive_buffer=receive_buffer, source=source, timeout=timeout)

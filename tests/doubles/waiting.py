@@ -11,7 +11,7 @@ T = TypeVar("T")
 _PAUSE = 0.01
 
 
-def until(fact: Callable[[], T], what: str = "", timeout: float = 10.0) -> T:
+def until(fact: Callable[[], T], what: str = "", timeout: float = 30.0) -> T:
     """Ask for ``fact`` until its answer is true, and return that answer.
 
     Raises AssertionError with ``what`` (or the fact's name) after ``timeout`` seconds.

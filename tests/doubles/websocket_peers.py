@@ -56,7 +56,7 @@ class Session:
     def close_reason(self) -> str | None:
         return self.connection.close_reason
 
-    def wait_over(self, timeout: float = 10.0) -> Self:
+    def wait_over(self, timeout: float = 30.0) -> Self:
         """Wait until the talk has come to its end and the closing handshake is through."""
         assert self.over.wait(timeout), "the WebSocket is still open"
         return self
@@ -71,7 +71,8 @@ class WebSocketServer(Stopping):
     def __init__(self, talk: Talk = echo, *, tls: ssl.SSLContext | None = None, **options: Any) -> None:
         self.sessions: list[Session] = []
         self._talk = talk
-        options = {"ping_interval": None, "max_size": _LIMIT, "close_timeout": 5} | options
+        times = {"open_timeout": 30, "close_timeout": 20}
+        options = {"ping_interval": None, "max_size": _LIMIT} | times | options
         host = options.pop("host", "127.0.0.1")
         port = options.pop("port", 0) or free_port(host)
         self._server = serve(self._run, host, port, ssl=tls, **options)
@@ -101,7 +102,7 @@ class WebSocketServer(Stopping):
             connection.close()
             session.over.set()
 
-    def wait_sessions(self, count: int = 1, timeout: float = 10.0) -> list[Session]:
+    def wait_sessions(self, count: int = 1, timeout: float = 30.0) -> list[Session]:
         """Wait until at least ``count`` WebSockets were opened."""
         until(lambda: len(self.sessions) >= count, f"{count} WebSockets at the server", timeout)
         return self.sessions
@@ -109,7 +110,7 @@ class WebSocketServer(Stopping):
     def stop(self) -> None:
         """Close every connection, stop, and raise what a talk raised."""
         self._server.shutdown()
-        self._thread.join(5)
+        self._thread.join(30)
         for session in self.sessions:
             if not session.over.is_set():
                 session.connection.close(1001)
@@ -121,7 +122,8 @@ class WebSocketServer(Stopping):
 
 def open_client(url: str, **options: Any) -> ClientConnection:
     """A WebSocket client; ``options`` go to ``websockets.sync.client.connect``, without pings and any proxy."""
-    options = {"ping_interval": None, "max_size": _LIMIT, "close_timeout": 5, "proxy": None} | options
+    times = {"open_timeout": 30, "close_timeout": 20}
+    options = {"ping_interval": None, "max_size": _LIMIT, "proxy": None} | times | options
     connection = _connect(url, **options)
     assert isinstance(connection, ClientConnection)
     return connection

@@ -13,7 +13,7 @@ from tests.doubles.gateway import running
 from tests.doubles.ports import free_port
 from tests.doubles.raw_tls import server_context
 from tests.doubles.websocket_peers import WebSocketServer
-from tests.e2e.shared_site import INI, POOL, POOLS, Backend, Site, talks
+from tests.e2e.shared_site import CALM, HASTY, INI, POOL, POOLS, Backend, Site, talks
 
 Shared = tuple[Site, dict[str, Backend], WebSocketServer]
 
@@ -52,6 +52,8 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             running(
                 INI + pools,
                 directory / "gateway",
+                hasty_timeout=f"{1000 * HASTY:.0f}ms",
+                calm_timeout=f"{1000 * CALM:.0f}ms",
                 long="long " * 4000,
                 files=directory / "files",
                 chain=paths[0],

@@ -1,5 +1,10 @@
 """The gateway that the raw suites share, as tests see it: an INI with a route for each purpose, servers whose script a
-test chooses, and the access records of a connection."""
+test chooses, and the access records of a connection.
+
+What is called hasty has deadlines that a test waits for, and no test has to be quicker than they are.  What is called
+calm has deadlines that a test sees pass by and is well ahead of.  Everything else has time, so that a busy machine
+fails no test.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +34,15 @@ tls = site, other
 
 [listener hasty]
 bind = 127.0.0.1:{hasty}
-head_timeout = 500ms
-body_timeout = 500ms
-keepalive_timeout = 500ms
+head_timeout = {hasty_timeout}
+body_timeout = {hasty_timeout}
+keepalive_timeout = {hasty_timeout}
+
+[listener calm]
+bind = 127.0.0.1:{calm}
+head_timeout = {calm_timeout}
+body_timeout = {calm_timeout}
+keepalive_timeout = {calm_timeout}
 
 [listener behind]
 bind = 127.0.0.1:{behind}
@@ -74,7 +85,6 @@ redirect = 302 https://$host/new$path$query
 path = /app/
 upstream = app
 max_body = 1m
-close_timeout = 500ms
 
 [route unbounded]
 path = /unbounded/
@@ -110,7 +120,40 @@ websocket = tunnel
 path = /messaged/
 upstream = app
 websocket = messages
-close_timeout = 500ms
+
+[route parting]
+path = /parting/
+upstream = app
+close_timeout = {hasty_timeout}
+
+[route parting_messaged]
+path = /parting/messaged/
+upstream = app
+websocket = messages
+close_timeout = {hasty_timeout}
+
+[route hasty]
+path = /hasty/
+upstream = hasty
+max_body = off
+
+[route hasty_tunnelled]
+path = /hasty/tunnelled/
+upstream = hasty
+websocket = tunnel
+
+[route hasty_messaged]
+path = /hasty/messaged/
+upstream = hasty
+websocket = messages
+
+[route calm]
+path = /calm/
+upstream = calm
+
+[route hasty_mute]
+path = /hasty/mute/
+upstream = hastymute
 
 [route library]
 path = /library/
@@ -140,11 +183,6 @@ websocket = off
 path = /verified/
 upstream = verified
 
-[route patient]
-path = /patient/
-upstream = patient
-max_body = off
-
 [route mute]
 path = /mute/
 upstream = mute
@@ -164,8 +202,17 @@ upstream = pair
 [upstream app]
 servers = {app} max_fails=0
 keepalive = 0
-response_timeout = 700ms
-handshake_timeout = 700ms
+
+[upstream hasty]
+servers = {app} max_fails=0
+keepalive = 0
+response_timeout = {hasty_timeout}
+handshake_timeout = {hasty_timeout}
+
+[upstream calm]
+servers = {app} max_fails=0
+keepalive = 0
+response_timeout = {calm_timeout}
 
 [upstream library]
 servers = {library} max_fails=0
@@ -177,15 +224,17 @@ tls = on
 tls_ca = {ca}
 tls_server_name = localhost
 
-[upstream patient]
-servers = {app} max_fails=0
-keepalive = 0
-
 [upstream mute]
 servers = {mute} max_fails=0
 tls = on
 tls_verify = off
-connect_timeout = 700ms
+connect_timeout = 30s
+
+[upstream hastymute]
+servers = {mute} max_fails=0
+tls = on
+tls_verify = off
+connect_timeout = {hasty_timeout}
 
 [upstream nowhere]
 servers = 127.0.0.1:{closed} max_fails=0
@@ -200,6 +249,9 @@ servers =
 keepalive = 0
 """
 
+#: In seconds, of what is called hasty and calm.
+HASTY, CALM = 0.5, 2.0
+
 #: Upstreams that keep connections, one for each test that counts them.
 POOLS = 16
 POOL = """
@@ -211,7 +263,6 @@ upstream = pool{n}
 servers = {address} max_fails=0
 keepalive = 2
 keepalive_timeout = 30s
-response_timeout = 700ms
 """
 
 BODY = b"from the server"
@@ -298,7 +349,7 @@ def talks(connection: ServerConnection) -> None:
         elif message == "drop":
             connection.socket.close()
         elif message == "ping":
-            connection.ping(b"from the server").wait(5)
+            connection.ping(b"from the server").wait(30)
             connection.send("ponged")
         else:
             connection.send(message)
@@ -316,7 +367,7 @@ class Site:
         self._pools = iter(range(POOLS))
 
     def connect(
-        self, listener: str = "web", *, receive_buffer: int = 0, server_name: str = "localhost", timeout: float = 10.0
+        self, listener: str = "web", *, receive_buffer: int = 0, server_name: str = "localhost", timeout: float = 30.0
     ) -> Wire:
         """A raw connection to a listener; TLS where the listener has it."""
         sock = dial(self.gateway.where(listener), receive_buffer=receive_buffer, timeout=timeout)

@@ -55,7 +55,7 @@ def process(command: list[str], directory: Path, **environment: str) -> Iterator
             yield
         finally:
             running_one.terminate()
-            running_one.wait(10)
+            running_one.wait(30)
 
 
 class Authority:
@@ -105,7 +105,7 @@ def pebble(directory: Path) -> Iterator[Authority]:
             except OSError:
                 return False
 
-        until(answers, "pebble", timeout=20)
+        until(answers, "pebble", timeout=60)
         yield authority
 
 
@@ -134,7 +134,7 @@ def test_a_gateway_gets_its_certificate_and_serves_it(tmp_path: Path, challenge:
             gateway.ports.update(ports)
             root = authority.root()
             until(lambda: "acme: renewed site" in gateway.log, "a certificate", timeout=40)
-            until(lambda: "Pebble" in issuer(gateway, root), "the new certificate to be served", timeout=20)
+            until(lambda: "Pebble" in issuer(gateway, root), "the new certificate to be served", timeout=60)
             folder = gateway.directory / "state" / "acme"
             assert stat.S_IMODE((folder / "site.pem").stat().st_mode) == 0o600
             assert stat.S_IMODE((folder / "account.json").stat().st_mode) == 0o600

@@ -89,7 +89,7 @@ def test_a_host_of_the_certificate_that_was_served_is_answered(site: Site, host:
 def test_a_server_that_fails(site: Site, app: Backend, script: object, status: int, cause: str) -> None:
     assert callable(script)
     app.runs(in_turn(waits_for(), script))
-    refused(site, request("GET", "/app/"), status, cause)
+    refused(site, request("GET", "/hasty/" if status == 504 else "/app/"), status, cause)
 
 
 def test_an_error_without_an_unread_body_keeps_the_connection(site: Site) -> None:

@@ -181,7 +181,7 @@ def test_a_server_that_is_stopped_is_found_out_and_its_clients_are_told(
         process.send_signal(signal.SIGSTOP)
         for client in clients:
             with pytest.raises(ConnectionClosed) as closed:
-                client.recv(timeout=5)
+                client.recv(timeout=30)
             assert closed.value.rcvd is not None and closed.value.rcvd.code == 1011
     assert {record["cause"] for record in gateway.records(5)} == {"server_dead"}
 

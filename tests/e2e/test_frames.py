@@ -533,7 +533,7 @@ def test_an_idle_websocket_is_closed_although_it_is_pinged(site: RelaySite, app:
     with open_client(site.gateway.url("web", "/idle/")) as client:
         port = client.local_address[1]
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=5)
+            client.recv(timeout=30)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
     assert [frame.opcode for frame in heard].count(PING) >= 2
     assert site.records_of(port)[0]["cause"] == "idle"

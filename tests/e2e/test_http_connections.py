@@ -391,7 +391,7 @@ def test_curl_reuses_a_connection_and_uploads(site: Site, app: Backend) -> None:
         ["curl", "-sS", *upload, "--next", "-sS", f"{base}/hello", "--next", "-sS", "-d", "a=b", f"{base}/app/form"],
         input=b"y" * 500_000,
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     assert finished.stdout == b"PUT 500000\nhelloPOST 3\n"
@@ -410,7 +410,7 @@ def test_a_file_goes_out_whole_to_a_client_of_any_pace(site: Site) -> None:
 
 STOPPING = """
 [gateway]
-drain_timeout = 1s
+drain_timeout = 2s
 
 [listener web]
 bind = 127.0.0.1:{web}
@@ -430,7 +430,7 @@ def test_a_gateway_that_stops_lets_answers_finish_and_cuts_the_rest(start_gatewa
 
     def respond(seen: Message) -> bytes:
         if seen.target == "/never":
-            finish.wait(10)
+            finish.wait(60)
         elif seen.target == "/late":
             idle.expect_eof()
         return answer(200, seen.target.encode())

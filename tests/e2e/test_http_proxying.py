@@ -158,7 +158,7 @@ def test_an_answer_without_a_question_never_reaches_a_client(site: Site, app: Ba
     def speaks(server: Wire) -> None:
         read_request(server)
         server.send(answer(200, BODY))
-        assert went.wait(5)
+        assert went.wait(30)
         server.send(answer(200, b"poison"))
         server.expect_reset()
 
@@ -192,7 +192,7 @@ def test_only_so_many_idle_connections_are_kept(site: Site, app: Backend) -> Non
     together = threading.Barrier(4)
 
     def respond(seen: Message) -> bytes:
-        together.wait(5)
+        together.wait(30)
         return answer(200, BODY)
 
     app.responds(respond)
@@ -294,7 +294,7 @@ def test_a_server_that_leaves_without_an_answer_is_a_502(site: Site, app: Backen
 
 def test_a_server_that_says_nothing_is_a_504(site: Site, app: Backend) -> None:
     app.runs(in_turn(waits_for(), lambda server: server.expect_reset()))
-    refused(site, request("GET", "/app/"), 504, "answer_timeout")
+    refused(site, request("GET", "/hasty/"), 504, "answer_timeout")
     assert app.visit().wait_over().failure is None
 
 
@@ -303,7 +303,7 @@ def test_a_server_that_stops_in_the_middle_ends_the_answer(site: Site, app: Back
         in_turn(waits_for(), sends(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), lambda w: w.expect_reset())
     )
     wire = site.connect()
-    wire.send(request("GET", "/app/"))
+    wire.send(request("GET", "/hasty/"))
     wire.expect_reset()
     assert site.record(wire)["cause"] == "answer_timeout"
     assert app.visit().wait_over().failure is None
@@ -336,4 +336,4 @@ def test_what_a_server_says_before_tls_is_never_an_answer(site: Site, mute: Back
 
 def test_a_tls_handshake_that_takes_too_long_is_a_504(site: Site, mute: Backend) -> None:
     mute.runs(lambda server: server.hold())
-    refused(site, request("GET", "/mute/"), 504, "connect_timeout")
+    refused(site, request("GET", "/hasty/mute/"), 504, "connect_timeout")

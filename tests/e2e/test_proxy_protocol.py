@@ -222,7 +222,7 @@ def program(command: list[str], directory: Path, *ports: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 ANSWER = "http-request return status 200 content-type text/plain lf-string %[src]:%[src_port]"

@@ -122,7 +122,7 @@ def test_accepting_pauses_without_descriptors_and_goes_on(tmp_path: Path) -> Non
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft > 400
     gateway = managed(tmp_path, 1, limit=200)
-    until((tmp_path / "state" / "control.sock").exists, "a gateway", timeout=20)
+    until((tmp_path / "state" / "control.sock").exists, "a gateway", timeout=60)
     wait_ready(gateway)
     with ExitStack() as stack:
         wires = [stack.enter_context(gateway.connect("web")) for _ in range(100)]

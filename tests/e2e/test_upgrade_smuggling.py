@@ -346,7 +346,7 @@ servers = {app} max_fails=0
             open_websocket(wire)
             wire.send((b"", b"\x81\x85\x00\x00", text("hello"))[n % 3])
         wire.reset()
-    until(lambda: gateway.fds() <= before, "all descriptors back", timeout=20)
+    until(lambda: gateway.fds() <= before, "all descriptors back", timeout=60)
     records = gateway.records(1001)
     assert len(records) == 1001
     assert {record["cause"] for record in records[1:]} <= {"client_lost", "client_closed"}

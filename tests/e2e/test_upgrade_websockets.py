@@ -32,7 +32,8 @@ from tests.doubles.websocket_peers import Session, WebSocketServer, open_client
 from tests.e2e.shared_site import BODY, Backend, Site, refused
 
 RELAYS = ("/app/", "/tunnelled/", "/messaged/")
-FRAMES = ("/app/", "/messaged/")
+# For peers that never answer a Close.
+PARTING = ("/parting/", "/parting/messaged/")
 # The same relays in front of the library's server.
 LIBRARY = ("/library/", "/library/tunnelled/", "/library/messaged/")
 
@@ -139,7 +140,7 @@ def test_messages_pass_whole_and_in_order(site: Site, library: WebSocketServer, 
     with opened(site, path, listener) as client:
         for message in messages:
             client.send(message)
-        assert [client.recv(timeout=10) for _ in messages] == messages
+        assert [client.recv(timeout=30) for _ in messages] == messages
 
 
 def test_a_websocket_may_follow_requests_on_its_connection(site: Site, app: Backend) -> None:
@@ -171,12 +172,12 @@ def test_pipelined_requests_come_before_the_websocket(site: Site, app: Backend) 
 def test_curl_speaks_the_handshake(site: Site, app: Backend) -> None:
     app.runs(upgrades(lambda server: server.send(encode(TEXT, b"from the server", mask=b"") + close(1000, mask=b""))))
     fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
-    command = ["curl", "-sS", "-i", "-N", "--http1.1", "--max-time", "5"]
+    command = ["curl", "-sS", "-i", "-N", "--http1.1", "--max-time", "30"]
     for field in fields:
         command += ["-H", field]
-    url = site.gateway.url("secure", "/app/", "https")
+    url = site.gateway.url("secure", "/parting/", "https")
     finished = subprocess.run(
-        [*command, "--cacert", str(site.ca_path), url], capture_output=True, timeout=20, check=False
+        [*command, "--cacert", str(site.ca_path), url], capture_output=True, timeout=60, check=False
     )
     assert finished.stdout.startswith(b"HTTP/1.1 101 Switching Protocols\r\n"), finished
     assert b"from the server" in finished.stdout
@@ -187,7 +188,7 @@ def test_curl_asking_for_http2_in_the_clear_gets_http1(site: Site, app: Backend)
     finished = subprocess.run(
         ["curl", "-sS", "-i", "--http2", "-d", "a=b", site.gateway.url("web", "/app/", "http")],
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     assert finished.stdout.startswith(b"HTTP/1.1 200")
@@ -242,7 +243,7 @@ def test_a_large_refusal_arrives_although_frames_are_on_their_way(site: Site, ap
     site.record(wire)
 
 
-@pytest.mark.parametrize("path", RELAYS)
+@pytest.mark.parametrize("path", ["/hasty/", "/hasty/tunnelled/", "/hasty/messaged/"])
 def test_a_server_that_does_not_answer_the_handshake_is_a_504(site: Site, app: Backend, path: str) -> None:
     """handshake_timeout; both connections are closed."""
     app.runs(in_turn(waits_for(), lambda server: server.expect_reset()))
@@ -307,9 +308,9 @@ def test_a_client_that_leaves_during_the_handshake_takes_the_server_with_it(site
 @pytest.mark.parametrize("path", [LIBRARY[0], LIBRARY[2]])
 def test_pings_pass_both_ways(site: Site, library: WebSocketServer, path: str) -> None:
     with opened(site, path) as client:
-        assert client.ping(b"from the client").wait(5)
+        assert client.ping(b"from the client").wait(30)
         client.send("ping")
-        assert client.recv(timeout=5) == "ponged"
+        assert client.recv(timeout=30) == "ponged"
 
 
 def test_control_frames_pass_between_fragments(site: Site, app: Backend) -> None:
@@ -354,7 +355,7 @@ def test_the_servers_close_reaches_the_client(site: Site, library: WebSocketServ
     with opened(site, path) as client:
         client.send(f"close {code} because of ümlauts")
         with pytest.raises(ConnectionClosed) as raised:
-            client.recv(timeout=5)
+            client.recv(timeout=30)
     received = raised.value.rcvd
     assert received is not None
     assert (received.code, received.reason) == (code, "because of ümlauts")
@@ -389,12 +390,12 @@ def test_a_server_that_is_lost_is_a_1011(site: Site, library: WebSocketServer, p
     with opened(site, path) as client:
         client.send("drop")
         with pytest.raises(ConnectionClosed) as raised:
-            client.recv(timeout=5)
+            client.recv(timeout=30)
     received = raised.value.rcvd
     assert received is not None and received.code == 1011
 
 
-@pytest.mark.parametrize("path", RELAYS)
+@pytest.mark.parametrize("path", [*PARTING, "/tunnelled/"])
 def test_a_client_that_is_lost_takes_its_server_with_it(site: Site, app: Backend, path: str) -> None:
     app.runs(upgrades(reads_only))
     wire = site.connect()
@@ -406,7 +407,7 @@ def test_a_client_that_is_lost_takes_its_server_with_it(site: Site, app: Backend
     assert (record["cause"], record["closed_by"], record["status"]) == ("client_lost", "client", 101)
 
 
-@pytest.mark.parametrize("path", FRAMES)
+@pytest.mark.parametrize("path", PARTING)
 def test_a_frame_that_is_not_masked_ends_the_websocket(site: Site, app: Backend, path: str) -> None:
     """Nothing of it reaches the server: unmasked bytes could be a request to whoever reads along."""
     seen: list[int] = []
