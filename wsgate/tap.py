@@ -81,8 +81,15 @@ class _ProcessService(GatewayService):
         processes = wanted or len(os.sched_getaffinity(0))
         workers = Alone(self._reactor, self._wall) if wanted == 1 else Crew(self._reactor, self._wall)
         descriptors = self._estate.sockets if self._estate is not None else activated(_environment(), os.getpid())
-        sockets = Sockets(from_descriptors(descriptors))
-        return Supervisor(self._config, self._reactor, self._wall, workers, processes=processes, sockets=sockets)
+        return Supervisor(
+            self._config,
+            self._reactor,
+            self._wall,
+            workers,
+            processes=processes,
+            sockets=Sockets(from_descriptors(descriptors)),
+            drained=self._estate.drained if self._estate is not None else (),
+        )
 
     def startService(self) -> None:
         supervisor, estate = self._bind(), self._estate
@@ -114,7 +121,8 @@ class _ProcessService(GatewayService):
             raise SuccessionError("the gateway stops")
         pid_file = self._twistd.get("pidfile", "")
         absolute = os.path.abspath(pid_file) if pid_file else ""
-        return self._successor.start(self.supervisor.sockets.bound.values(), absolute).addCallback(self._succeeded)
+        sockets, drained = self.supervisor.sockets.bound.values(), self.supervisor.material.drained
+        return self._successor.start(sockets, absolute, drained).addCallback(self._succeeded)
 
     def _succeeded(self, pid: int) -> int:
         # twistd would remove the file of that name at its end, which is the successor's now.

@@ -43,7 +43,11 @@ class Tunnelling:
         """Read nothing until a server is there: what the client says first waits in the kernel."""
         self._leg.protocol = self
         self._leg.pauseProducing()
-        self._dialling.next()
+        route = self._connection.route
+        if route in self._connection.runtime.drained_routes:
+            self.dial_failed(Cause.DRAINED, f"route {route} is drained")
+        else:
+            self._dialling.next()
 
     # What the client's leg tells while a server is dialled
 

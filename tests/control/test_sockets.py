@@ -73,7 +73,7 @@ def test_a_listener_is_refused_and_let_in_again() -> None:
     sockets.refuse(after, "l0")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
-    sockets.listen(after, "l0")
+    sockets.stand(after, ())
     socket.create_connection(address).close()
     sockets.close()
 

@@ -15,6 +15,11 @@ def test_the_command_is_given_again_without_a_pid_file_of_twistds() -> None:
     ]
 
 
+def test_a_successors_successor_has_one_empty_pid_file() -> None:
+    given = ["python3", "/bin/twistd", "--pidfile=", "wsgate", "--config", "x.ini"]
+    assert successor_command(given, "python3") == given
+
+
 def test_what_is_inherited_is_taken_once_and_not_passed_on(tmp_path: Path) -> None:
     ours, theirs = os.pipe()
     os.set_inheritable(theirs, True)

@@ -153,6 +153,7 @@ def test_whoever_connects_is_accepted(door: Door) -> None:
 
 
 def test_a_few_are_accepted_in_a_turn_and_all_in_the_end(door: Door) -> None:
+    door.listening.start()
     door.knock(BATCH * 2 + 3)
     door.listening.ready(0)
     assert len(door.came) == BATCH
@@ -286,3 +287,22 @@ def test_a_process_without_descriptors_accepts_again_when_it_has_some(door: Door
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for client in clients:
             client.close()
+
+
+def test_the_last_one_for_whom_there_is_room_ends_the_turn(door: Door) -> None:
+    """Who waits behind is left to another process on the same socket."""
+    door.listening.start()
+    door.knock(3)
+    door.then = lambda: door.listening.stop() if len(door.came) == 1 else None
+    door.listening.ready(0)
+    assert len(door.came) == 2
+    door.listening.empty(10)
+    assert len(door.came) == 3
+
+
+def test_all_who_wait_are_taken_before_a_socket_is_closed(door: Door) -> None:
+    door.knock(BATCH * 2 + 3)
+    door.listening.empty(BATCH)
+    assert len(door.came) == BATCH
+    door.listening.empty(1000)
+    assert len(door.came) == BATCH * 2 + 3

@@ -113,7 +113,7 @@ class Builder:
         return Trust(tls, read, UpstreamTlsContext(tls, material=read, alpn=alpn))
 
     def _members(self, material: Material, upstream: Upstream, trust: Trust | None) -> UpstreamMembers:
-        servers = [resolved for server in upstream.servers for resolved in _resolved(material, upstream, server)]
+        servers = list(servers_of(material, upstream))
         return UpstreamMembers(
             upstream,
             Group(servers, upstream.balance, self.random, self.places, name=upstream.name),
@@ -158,6 +158,12 @@ def _change(known: UpstreamMembers, staged: UpstreamMembers, now: float) -> None
     for server in gone - {str(state.server) for state in known.group.states}:
         known.idle.forget(server)
     known.options, known.tls, known.bindings = options, staged.tls, staged.bindings
+
+
+def servers_of(material: Material, upstream: Upstream) -> Iterator[Server]:
+    """The servers of an upstream as they are now: names, files and SRV records give any number of them."""
+    for server in upstream.servers:
+        yield from _resolved(material, upstream, server)
 
 
 def _resolved(material: Material, upstream: Upstream, server: Server) -> Iterator[Server]:

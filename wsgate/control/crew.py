@@ -113,7 +113,8 @@ class Crew:
 
     def commit(self) -> Deferred[Any]:
         if self._staged is not None:
-            self._material, self._plan = self._staged
+            material, self._plan = self._staged
+            self._material = replace(material, drained=self._current().drained)
         done = self.ask("commit", {})
         return done.addCallback(lambda _: self._through())
 

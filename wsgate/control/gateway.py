@@ -193,7 +193,8 @@ class Gateway:
             return
         before = self.config
         removed = self._standing.removed(self.runtime.plan, staged.plan)
-        self.material = staged.material
+        # What was drained or let in again while the reload was under way, holds.
+        self.material = replace(staged.material, drained=self.material.drained)
         self.runtime.plan = adopt(self.runtime.plan, staged.plan, self.runtime.wheel.seconds())
         self._health.follow()
         if before.gateway.access_log != self.config.gateway.access_log:
@@ -201,9 +202,9 @@ class Gateway:
                 self._access_log.close()
                 self._access_log = None
             self._open_log()
-        self._standing.apply(staged.material.drained)
+        self._standing.apply(self.material.drained)
         if not self._retired and self._stopping is None:
-            self._doors.change(binds(self.config), staged.sockets, staged.material.drained)
+            self._doors.change(binds(self.config), staged.sockets, self.material.drained)
         for connection in list(self.runtime.live.connections):
             connection.dismiss(self.runtime.plan)
         if removed and self.config.gateway.removed == "drain":

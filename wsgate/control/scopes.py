@@ -41,6 +41,11 @@ class Scope:
                 return live.upstream == self.name and live.server == self.server
         return True
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """As an order has it; ``of`` is the way back."""
+        return {"kind": self.kind, "name": self.name, "server": self.server}
+
     @classmethod
     def of(cls, facts: Mapping[str, object]) -> Scope:
         """From the facts of an order.  Raises ScopeError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from wsgate.control.doors import Binds
@@ -23,13 +23,16 @@ class Sockets:
         self._inherited = list(inherited)
 
     def bind_missing(self, wanted: Binds) -> dict[str, socket.socket]:
-        """Bind what ``wanted`` has and we have not.  Raises BindError, and then nothing has happened."""
+        """Bind what ``wanted`` has and we have not.  Raises BindError, and then nothing has happened.
+
+        An inherited socket whose owner lets nobody in stays as it is until ``stand``: we may never get that far.
+        """
         added: dict[str, socket.socket] = {}
         try:
             for key, (listener, address) in wanted.items():
                 if key not in self.bound:
                     found = self._take(key)
-                    if found is not None:
+                    if found is not None and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                         found.listen(listener.backlog)
                     added[key] = found or bind(address, listener.backlog, listener.unix_mode)
         except BindError:
@@ -73,11 +76,17 @@ class Sockets:
                 with suppress(OSError):
                     self.bound[key].shutdown(socket.SHUT_RD)
 
-    def listen(self, wanted: Binds, listener: str) -> None:
-        """Let connections to a listener in again."""
-        for key, (owner, _) in wanted.items():
-            if owner.name == listener:
+    def stand(self, wanted: Binds, drained: Collection[str], added: Collection[str] = ()) -> None:
+        """Let connections in to all but the ``drained`` listeners; of those, what was ``added`` just now is refused.
+
+        A reload may have given the address of a drained listener to another one.
+        """
+        for key, (owner, address) in wanted.items():
+            if owner.name not in drained:
                 self.bound[key].listen(owner.backlog)
+            elif key in added and not address.is_unix:
+                with suppress(OSError):
+                    self.bound[key].shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         self.keep({}, {})

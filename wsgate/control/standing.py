@@ -5,9 +5,15 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from wsgate.config.model import Config
 from wsgate.control.scopes import Scope
 from wsgate.runtime import Plan, Runtime
 from wsgate.upstream.members import UpstreamMembers
+
+
+def route_names(config: Config) -> list[str]:
+    """The names of all routes, by head and by hello."""
+    return [route.name for route in config.routes] + [route.name for route in config.sni_routes]
 
 
 class Standing:
@@ -32,8 +38,8 @@ class Standing:
     def removed(self, before: Plan, after: Plan) -> list[Scope]:
         """What ``before`` had and ``after`` has no more, and connections may belong to."""
         scopes = [Scope("listener", name) for name in before.listeners if name not in after.listeners]
-        names = {route.name for route in after.config.routes}
-        scopes += [Scope("route", route.name) for route in before.config.routes if route.name not in names]
+        names = set(route_names(after.config))
+        scopes += [Scope("route", name) for name in route_names(before.config) if name not in names]
         for name, members in before.upstreams.items():
             if name not in after.upstreams:
                 scopes.append(Scope("upstream", name))

@@ -17,9 +17,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from wsgate.control.scopes import Scope
 from wsgate.errors import WsgateError
 
 VARIABLE = "WSGATE_SUCCESSION"
+
+_NO_PID_FILE = "--pidfile="
 
 #: Seconds that a successor has to get ready.
 PATIENCE = 60.0
@@ -34,11 +37,15 @@ class SuccessionError(WsgateError):
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What a successor got: ``sockets`` are descriptors, ``ready`` the pipe, ``pid_file`` is its to write."""
+    """What a successor got: ``sockets`` are descriptors, ``ready`` the pipe, ``pid_file`` is its to write.
+
+    ``drained`` is what the predecessor gave nothing new to.
+    """
 
     sockets: tuple[int, ...]
     ready: int
     pid_file: str
+    drained: tuple[Scope, ...] = ()
 
     def take_over(self) -> None:
         """We accept: tell the predecessor, which drains from now on."""
@@ -56,7 +63,8 @@ def inherited(environment: MutableMapping[str, str]) -> Estate | None:
     if not text:
         return None
     left = json.loads(text)
-    estate = Estate(tuple(left["sockets"]), left["ready"], left["pid_file"])
+    drained = tuple(Scope.of(facts) for facts in left.get("drained", ()))
+    estate = Estate(tuple(left["sockets"]), left["ready"], left["pid_file"], drained)
     for descriptor in (*estate.sockets, estate.ready):
         os.set_inheritable(descriptor, False)
     return estate
@@ -76,13 +84,20 @@ class Successor:
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline: Any = None
 
-    def start(self, sockets: Iterable[socket.socket], pid_file: str) -> Deferred[int]:
+    def start(self, sockets: Iterable[socket.socket], pid_file: str, drained: Iterable[Scope] = ()) -> Deferred[int]:
         """Fires with the successor's process id when it accepts.  Raises SuccessionError; may be tried again."""
         if self._done is not None:
             raise SuccessionError("a successor is starting already")
         self._pipe, theirs = os.pipe()
         descriptors = [sock.fileno() for sock in sockets]
-        left = json.dumps({"sockets": descriptors, "ready": theirs, "pid_file": pid_file})
+        left = json.dumps(
+            {
+                "sockets": descriptors,
+                "ready": theirs,
+                "pid_file": pid_file,
+                "drained": [scope.facts for scope in drained],
+            }
+        )
         environment = {name: value for name, value in self._environment.items() if name not in _OURS}
         try:
             self._process = subprocess.Popen(
@@ -157,5 +172,8 @@ def successor_command(original: Sequence[str], executable: str, name: str = "wsg
     """
     arguments = list(original[1:])
     if name in arguments:
-        arguments.insert(arguments.index(name), "--pidfile=")
+        place = arguments.index(name)
+        # We may be a successor ourselves.
+        if arguments[place - 1] != _NO_PID_FILE:
+            arguments.insert(place, _NO_PID_FILE)
     return [executable, *arguments]

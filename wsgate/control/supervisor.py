@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from wsgate.control.doors import binds
 from wsgate.control.gateway import addresses
 from wsgate.control.limits import check_descriptors
 from wsgate.control.material import Material, read_files, read_material
+from wsgate.control.parts import check_scope
 from wsgate.control.privileges import Privileges
 from wsgate.control.scopes import Scope, ScopeError
 from wsgate.control.sockets import Sockets
@@ -43,7 +44,8 @@ class ReloadError(WsgateError):
 class Supervisor:
     """One gateway with all its processes.  ``reactor`` and ``wall`` (seconds since the epoch) are those of Gateway.
 
-    ``told`` is called with ``reloading``, ``ready``, ``stopping`` and ``stopped``, as a service manager wants to know.
+    ``drained`` is what a predecessor had drained.  ``told`` is called with ``reloading``, ``ready``, ``stopping`` and
+    ``stopped``, as a service manager wants to know.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Supervisor:
         *,
         processes: int = 1,
         sockets: Sockets | None = None,
+        drained: Iterable[Scope] = (),
     ) -> None:
         self.config = config
         self.ready = False
@@ -64,12 +67,14 @@ class Supervisor:
         self.sockets = Sockets() if sockets is None else sockets
         self.workers = workers
         self._processes = processes
+        self._left_drained = frozenset(drained)
         self._reactor = reactor
         self._wall = wall
         self.told: Callable[[str], None] = lambda event: None
         self._material: Material | None = None
         self._certificates = CertificateNotices(reactor, self._now, lambda: self.material)
         self._acme = AcmeKeeper(reactor, self._now, lambda: self.config, self.reload)
+        self._serves = False  # whether all workers have begun to accept
         self._reloading = False
         self._news: tuple[dict[str, tuple[str, ...]], dict[str, tuple[Server, ...]]] = ({}, {})
         self._discovery = Discovery(reactor, lambda: self.material, self.discovered)
@@ -90,8 +95,21 @@ class Supervisor:
         """Build and bind, with the rights that the process still has.  Raises WsgateError; nothing stays bound then."""
         self._privileges = Privileges()
         check_descriptors(self.config, self._processes)
-        self._material = self.workers.build(self._read(self.config))
+        read = self._read(self.config)
+        self._material = self.workers.build(replace(read, drained=self._still_there(read)))
         self.sockets.keep(self.sockets.bind_missing(binds(self.config)), binds(self.config))
+
+    def _still_there(self, material: Material) -> frozenset[Scope]:
+        """What a predecessor had drained, as far as there is such a part."""
+        found = set()
+        for scope in self._left_drained:
+            try:
+                check_scope(scope, material)
+            except ScopeError:
+                _log.warn("{scope} was drained, and is no more", scope=str(scope))
+            else:
+                found.add(scope)
+        return frozenset(found)
 
     def _read(self, config: Config) -> Material:
         return read_material(config, system_resolver, self._now())
@@ -104,9 +122,11 @@ class Supervisor:
         self.workers.run_apps(self.config.apps)
         for name in self.sockets.spare():
             _log.warn("the inherited socket {name} belongs to no listener: closed", name=name)
+        self.sockets.stand(binds(self.config), self._drained_listeners(), self.sockets.bound)
         return self.workers.start(self.sockets.bound).addCallback(self._started)
 
     def _started(self, _: object) -> None:
+        self._serves = True
         self.ready = self.stopping is None
         self._discovery.follow()
         for line in addresses(self.config, self.sockets.bound):
@@ -131,7 +151,8 @@ class Supervisor:
 
     def _reload(self) -> None:
         asked, self._asked = self._asked, []
-        self.told("reloading")
+        if self._serves:
+            self.told("reloading")
         done = maybeDeferred(self.workers.run, self._read_again)
         done.addCallback(self._prepare)
         done.addErrback(self._not_reloaded)
@@ -167,9 +188,8 @@ class Supervisor:
         if self.stopping is not None:
             raise ReloadError("the gateway stops")
         wanted = binds(read.config)
-        material = replace(read, drained=self.material.drained)
         added = self.sockets.bind_missing(wanted)
-        done: Deferred[Any] = maybeDeferred(self.workers.prepare, material, added)
+        done: Deferred[Any] = maybeDeferred(self.workers.prepare, read, added)
         done.addErrback(self._drop, added)
         return done.addCallback(self._commit, added)
 
@@ -181,8 +201,10 @@ class Supervisor:
     def _commit(self, material: Material, added: Mapping[str, socket.socket]) -> Deferred[dict[str, Any]]:
         before = self.material
         told = changes(before, material)
-        self._material, self.config = material, material.config
+        # What was drained or let in again while the workers prepared, holds.
+        self._material, self.config = replace(material, drained=before.drained), material.config
         self.sockets.keep(added, binds(self.config))
+        self.sockets.stand(binds(self.config), self._drained_listeners(), added)
         self.generation += 1
         if self.config.apps != before.config.apps:
             self.workers.run_apps(self.config.apps)
@@ -203,7 +225,9 @@ class Supervisor:
             self._certificates.tell(all_of_them=bool(report["changed"]))
         else:
             _log.warn("not reloaded, everything goes on as it was: {error}", error=report["error"])
-        self.told("ready")
+        # Not before the workers accept: a predecessor would stop, and a service manager be told what is not so.
+        if self._serves:
+            self.told("ready")
         for one in asked:
             one.callback(report)
         self._discovery.follow()
@@ -226,17 +250,19 @@ class Supervisor:
 
     def drain(self, scope: Scope) -> Deferred[int]:
         """Take nothing new for ``scope`` and end what is there; fires with how many were closed when all are gone."""
-        self._check(scope)
+        check_scope(scope, self.material)
         if scope.kind == "worker":
             return self.workers.drain_worker(int(scope.name) if scope.name.isascii() and scope.name.isdecimal() else 0)
         self._material = replace(self.material, drained=self.material.drained | {scope})
-        done = self.workers.ask("hold", _facts(scope))
+        done = self.workers.ask("hold", scope.facts)
         done.addCallback(lambda _: self._refuse(scope))
-        done.addCallback(lambda _: self.workers.ask("drain", _facts(scope)))
+        done.addCallback(lambda _: self.workers.ask("drain", scope.facts))
         return done.addCallback(sum)
 
     def _refuse(self, scope: Scope) -> None:
         """All workers have taken who was in the queue: the kernel refuses the next ones."""
+        if scope not in self.material.drained:
+            return  # let in again meanwhile
         for listener in self._listeners(scope):
             self.sockets.refuse(binds(self.config), listener)
 
@@ -245,25 +271,15 @@ class Supervisor:
         if scope not in self.material.drained:
             raise ScopeError(f"{scope} is not drained")
         self._material = replace(self.material, drained=self.material.drained - {scope})
-        for listener in self._listeners(scope):
-            if not self.material.drained & {Scope("gateway"), Scope("listener", listener)}:
-                self.sockets.listen(binds(self.config), listener)
-        return self.workers.ask("undrain", _facts(scope)).addCallback(lambda _: None)
+        self.sockets.stand(binds(self.config), self._drained_listeners())
+        return self.workers.ask("undrain", scope.facts).addCallback(lambda _: None)
 
     def _listeners(self, scope: Scope) -> list[str]:
         names = [listener.name for listener in self.config.listeners]
         return names if scope.kind == "gateway" else [name for name in names if scope == Scope("listener", name)]
 
-    def _check(self, scope: Scope) -> None:
-        names = {
-            "listener": [listener.name for listener in self.config.listeners],
-            "route": [route.name for route in self.config.routes],
-            "upstream": list(self.config.upstreams),
-            "server": list(self.config.upstreams),
-        }.get(scope.kind)
-        if names is not None and scope.name not in names:
-            kind = "upstream" if scope.kind == "server" else scope.kind
-            raise ScopeError(f"there is no [{kind} {scope.name}]; known: {', '.join(names)}")
+    def _drained_listeners(self) -> list[str]:
+        return [name for scope in self.material.drained for name in self._listeners(scope)]
 
     # Stop
 
@@ -314,7 +330,3 @@ class Supervisor:
         }
         asked = self.workers.ask("status", {"connections": connections}) if self._material else succeed([])
         return asked.addCallback(lambda found: {**facts, "workers": found})
-
-
-def _facts(scope: Scope) -> dict[str, str]:
-    return {"kind": scope.kind, "name": scope.name, "server": scope.server}

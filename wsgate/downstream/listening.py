@@ -123,22 +123,36 @@ class Listening:
 
     def ready(self, events: int) -> None:
         for _ in range(BATCH):
-            try:
-                sock, peer = self.sock.accept()
-            except BlockingIOError:
+            # Whoever is accepted may be the last for whom there is room.
+            if not self._watched or not self._accept():
                 return
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._exhausted(error)
-                    return
-                # The connection died in the queue (ECONNABORTED and the network errors of accept(2)).
-                continue
-            sock.setblocking(False)
-            try:
-                self._accepted(sock, peer)
-            except Exception:
-                sock.close()
-                raise
+
+    def empty(self, most: int) -> None:
+        """Accept who waits already, up to ``most``: they were told that they are connected."""
+        for _ in range(most):
+            if not self._accept():
+                return
+
+    def _accept(self) -> bool:
+        """Accept one; False where nobody waits, or nobody can be accepted now."""
+        try:
+            sock, peer = self.sock.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._exhausted(error)
+                return False
+            # The connection died in the queue (ECONNABORTED and the network errors of accept(2)); with EINVAL the
+            # socket listens no more.
+            return error.errno != errno.EINVAL
+        sock.setblocking(False)
+        try:
+            self._accepted(sock, peer)
+        except Exception:
+            sock.close()
+            raise
+        return True
 
     def broken(self) -> None:
         """A connection could not be started; the next one may."""
