@@ -25,6 +25,7 @@ BUDGET = {
     "tunnel": (9, 4),
     "layer 4": (9, 4),
     "tls": (24, 4),
+    "tls handshake": (120, 11),
     "websocket": (440, 31),
     "connection": (195, 29),
     "static": (113, 11),
@@ -197,6 +198,18 @@ def test_an_echo_in_layer_4(site: Site) -> None:
 
 def test_an_echo_over_tls(site: Site) -> None:
     check(site.echoes(*site.open("/frames", site.secure_client())), *BUDGET["tls"])
+
+
+def test_a_tls_connection_without_a_request(site: Site) -> None:
+    def shake() -> None:
+        site.secure_client().close()
+        site.reactor.until(lambda: not site.gateway.runtime.live.connections)
+
+    shake()
+    with site.counted() as work:
+        for _ in range(UNITS):
+            shake()
+    check(work, *BUDGET["tls handshake"])
 
 
 def test_a_websocket_from_connect_to_close(site: Site) -> None:

@@ -191,14 +191,19 @@ class _Cursor:
 
 def _parse(body: bytes) -> ClientHello:
     """Read the ClientHello in ``body``, its message without header."""
-    cursor = _Cursor(body, "ClientHello")
-    version = cursor.number(2)
-    cursor.take(32)
-    cursor.vector(1, 0, 32)  # session id
-    cursor.vector(2, 2, 65534)  # cipher suites
-    cursor.vector(1, 1, 255)  # compression methods
-    extensions = _extensions(cursor.vector(2, 0, 65535)) if cursor else {}
-    cursor.end()
+    if len(body) < 35:
+        raise HelloError("ClientHello cut short")
+    version = int.from_bytes(body[:2], "big")
+    at = _behind(body, 34, 1, 0, 32)  # the random value, the session id
+    at = _behind(body, at, 2, 2, 65534)  # cipher suites
+    at = _behind(body, at, 1, 1, 255)  # compression methods
+    extensions = {}
+    if at < len(body):
+        end = _behind(body, at, 2, 0, 65535)
+        extensions = _extensions(body[at + 2 : end])
+        at = end
+    if at < len(body):
+        raise HelloError("ClientHello with bytes behind its end")
     name = extensions.get(_SERVER_NAME)
     alpn = extensions.get(_ALPN)
     versions = extensions.get(_SUPPORTED_VERSIONS)
@@ -209,6 +214,17 @@ def _parse(body: bytes) -> ClientHello:
         (version,) if versions is None else _numbers(versions, 1, "supported_versions"),
         () if algorithms is None else _numbers(algorithms, 2, "signature_algorithms"),
     )
+
+
+def _behind(body: bytes, at: int, width: int, least: int, most: int) -> int:
+    """Where the value of ``least`` to ``most`` bytes ends whose length lies at ``at``, in ``width`` bytes."""
+    start = at + width
+    length = int.from_bytes(body[at:start], "big")
+    if start + length > len(body):
+        raise HelloError("ClientHello cut short")
+    if not least <= length <= most:
+        raise HelloError(f"ClientHello with a length of {length}")
+    return start + length
 
 
 def _extensions(block: bytes) -> dict[int, bytes]:
