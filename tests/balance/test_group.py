@@ -184,11 +184,25 @@ def test_a_client_whose_server_cannot_serve_is_given_another(options: dict[str, 
     assert [name(state) for state in made.order(0.0, bound=named(made, "a"))] == ["b"]
 
 
-def test_an_order_knows_whether_more_can_be_tried_and_can_start_anew() -> None:
+def test_a_client_whose_server_has_left_the_group_is_given_another() -> None:
+    """It may live for days, and its server be gone for days, when it needs another one."""
+    made = group(server("a"), server("b"))
+    a = named(made, "a")
+    made.reconfigure([server("b"), server("c")], "round_robin")
+    assert [name(state) for state in made.order(0.0, bound=a)] == ["b", "c"]
+
+
+def test_an_order_knows_whether_more_can_be_tried() -> None:
     made = weighted(1, 1)
     order = made.order(0.0)
     assert order.has_next()
     assert [name(state) for state in order] == ["a", "b"]
     assert not order.has_next()
-    order.start_anew()
-    assert order.has_next()
+
+
+def test_whoever_waits_is_told_of_other_servers() -> None:
+    made = weighted(1)
+    told: list[bool] = []
+    made.freed = lambda: told.append(True)
+    made.reconfigure([server("a"), server("b")], "round_robin")
+    assert told == [True]

@@ -28,3 +28,12 @@ def test_a_place_given_back_twice_is_a_fault() -> None:
     places.give_back("a")
     with pytest.raises(AssertionError, match="a place of a was given back twice"):
         places.give_back("a")
+
+
+def test_a_number_can_be_left_and_taken_away() -> None:
+    places = LocalPlaces()
+    assert places.least("a") == 0
+    places.note("a", 7)
+    assert (places.least("a"), places.least("b")) == (7, 0)
+    places.note("a", 0)
+    assert places.least("a") == 0

@@ -44,6 +44,20 @@ def test_a_place_is_given_back_by_who_took_it() -> None:
         two.give_back("a")
 
 
+def test_the_least_number_of_all_workers_is_known() -> None:
+    board = Board(SEED)
+    one, two = places(board, {"a": 0}), places(board, {"a": 0})
+    assert one.least("a") == 0
+    one.note("a", 9)
+    two.note("a", 4)
+    assert one.least("a") == two.least("a") == 4
+    two.note("a", 0)
+    assert two.least("a") == 9
+    board.give_row_back(0)
+    assert two.least("a") == 0
+    assert one.least("unknown") == 0
+
+
 def test_what_a_dead_worker_counted_is_gone() -> None:
     board = Board(SEED)
     one, two = places(board, {"a": 0, "b": 1}), places(board, {"a": 0, "b": 1})

@@ -17,6 +17,7 @@ from tests.doubles.gateway import Gateway
 from tests.doubles.http import Message, answer, read_answer, read_request, request
 from tests.doubles.ports import free_port
 from tests.doubles.raw import Wire
+from tests.doubles.steering import edit, obeyed, wait_ready, workers
 from tests.doubles.waiting import until
 from tests.doubles.websocket_peers import WebSocketServer, open_client
 
@@ -226,29 +227,89 @@ def test_a_server_that_drops_websockets_at_once_is_left_out(start_gateway: Start
 # Waiting for a place
 
 
-def test_clients_wait_in_order_until_a_place_is_free(start_gateway: StartGateway, serve: Serve) -> None:
-    asked: list[str] = []
-    release = threading.Event()
+class Counter:
+    """A server that holds each request until it is let go, counts those that it has at a time, and notes the order."""
 
-    def slow(wire: Wire) -> None:
-        asked.append(read_request(wire).target)
-        assert release.wait(30)
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.release = threading.Semaphore(0)
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, wire: Wire) -> None:
+        target = read_request(wire).target
+        with self._lock:
+            self.asked.append(target)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        assert self.release.acquire(timeout=30)
+        with self._lock:
+            self.now -= 1
         wire.send(answer(200, b"done", "Connection: close"))
 
-    gateway = start_gateway(INI + "queue = 2 timeout=10s\n", servers=f"{serve(slow).address} max_conns=1")
+
+def asking(gateway: Gateway, stack: ExitStack, *paths: str) -> list[Wire]:
+    """Requests on connections of their own, which wait for their answers."""
+    wires = [stack.enter_context(gateway.connect("web", timeout=30)) for _ in paths]
+    for wire, path in zip(wires, paths, strict=True):
+        wire.send(request("GET", path, "Connection: close"))
+    return wires
+
+
+def wait_waiting(gateway: Gateway, count: int) -> None:
+    """Wait until so many wait for a place."""
+    until(lambda: workers(gateway)[0]["waiting"]["servers"] == count, f"{count} that wait")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_clients_wait_until_a_place_is_free_and_no_more_than_the_queue_takes(
+    start_gateway: StartGateway, serve: Serve, count: int
+) -> None:
+    server = Counter()
+    text = f"[gateway]\nworkers = {count}\n" + INI + "queue = 3 timeout=1h\n"
+    gateway = start_gateway(text, servers=f"{serve(server, timeout=30.0).address} max_conns=2")
+    wait_ready(gateway)
     with ExitStack() as stack:
-        waiting = []
-        for number, path in enumerate(("/holds", "/first", "/second", "/too-many")):
-            wire = stack.enter_context(gateway.connect("web"))
-            wire.send(request("GET", path, "Connection: close"))
-            if not number:
-                until(lambda: asked, "the holder of the place")
-            waiting.append(wire)
-        assert read_answer(waiting.pop()).status == 503, "two wait already"
-        assert asked == ["/holds"]
-        release.set()
-        assert [read_answer(wire).body for wire in waiting] == [b"done"] * 3
-    assert asked == ["/holds", "/first", "/second"]
+        served = asking(gateway, stack, "/one", "/two")
+        until(lambda: len(server.asked) == 2, "who has the places")
+        for number in range(3):
+            served += asking(gateway, stack, f"/waits{number}")
+            wait_waiting(gateway, number + 1)
+        refused = [read_answer(wire) for wire in asking(gateway, stack, *["/too-many"] * 4)]
+        assert {(one.status, one.get("Retry-After")) for one in refused} == {(503, "1")}
+        assert len(server.asked) == 2
+        for number in range(5):
+            server.release.release()
+            until(lambda number=number: len(server.asked) == min(5, 3 + number), "the next")  # type: ignore[misc]
+        assert [read_answer(wire).body for wire in served] == [b"done"] * 5
+    assert server.most == 2
+    if count == 1:
+        assert server.asked[2:] == [f"/waits{number}" for number in range(3)]
+    wait_waiting(gateway, 0)
+    refusals = {record["detail"] for record in gateway.records(9) if record["status"] == 503}
+    assert refusals == {"every place is taken, and 3 wait already"}
+
+
+def test_those_who_wait_go_where_a_reload_leads_them(start_gateway: StartGateway, serve: Serve) -> None:
+    """Fewer workers, another server in place of theirs: who waits loses nothing."""
+    full, free = Counter(), Counter()
+    text = "[gateway]\nworkers = 3\nremoved = keep\n" + INI + "queue = 9 timeout=1h\n"
+    here, there = serve(full, timeout=30.0).address, serve(free, timeout=30.0).address
+    gateway = start_gateway(text, servers=f"{here} max_conns=1")
+    wait_ready(gateway)
+    with ExitStack() as stack:
+        (first,) = asking(gateway, stack, "/holds")
+        until(lambda: full.asked, "who has the place")
+        others = asking(gateway, stack, *(f"/{number}" for number in range(8)))
+        wait_waiting(gateway, 8)
+        edit(gateway, "workers = 3", "workers = 2")
+        edit(gateway, f"{here} max_conns=1", f"{there} max_conns=8")
+        obeyed(gateway, "reload")
+        until(lambda: len(free.asked) == 8, "the other server")
+        for server in (full, *[free] * 8):
+            server.release.release()
+        assert [read_answer(wire).status for wire in (first, *others)] == [200] * 9
+    assert len(full.asked) == 1
 
 
 def test_who_waits_too_long_is_told_when_to_come_back(

@@ -8,7 +8,7 @@ from random import Random
 from wsgate.balance.consistent_hash import consistent_hash
 from wsgate.balance.least_conn import least_conn
 from wsgate.balance.method import Balance, Method, parse_balance
-from wsgate.balance.places import LocalPlaces, Places
+from wsgate.balance.places import LocalPlaces, Notes
 from wsgate.balance.random_two import random_two
 from wsgate.balance.round_robin import round_robin
 from wsgate.balance.servers import ServerState
@@ -30,14 +30,14 @@ class Group:
         servers: Sequence[Server],
         balance: str,
         rng: Random,
-        places: Places | None = None,
+        places: Notes | None = None,
         name: str = "",
     ) -> None:
         self.name = name
-        self.places = LocalPlaces() if places is None else places
+        self.places: Notes = LocalPlaces() if places is None else places
         self._rng = rng
         self.balance: Balance
-        #: Called when a server has a free place again.
+        #: Called when a server has a free place again, and when there are other servers.
         self.freed: Callable[[], None] | None = None
         self.states: tuple[ServerState, ...] = ()
         self.reconfigure(servers, balance)
@@ -66,6 +66,7 @@ class Group:
         self.states = tuple(states.values())
         self._primary = tuple(state for state in self.states if not state.server.backup)
         self._backup = tuple(state for state in self.states if state.server.backup)
+        self._tell_freed()
 
     def _key(self, server: Server, taken: dict[str, ServerState]) -> str:
         """What the server is counted under; an address that is listed again counts apart."""
@@ -80,8 +81,10 @@ class Group:
         """The servers to try, each once: the eligible ones as the method has it, the backups, then ejected ones.
 
         ``now`` is monotonic seconds.  ``key`` is for ``hash``; without one, or with an empty one, it is round robin.
-        ``bound`` is the server that the client belongs to; it comes first while it can serve.
+        ``bound`` is the server that the client belongs to; it comes first while it is one of the group and can serve.
         """
+        if bound is not None and bound not in self.states:
+            bound = None
         return Order((self._primary, self._backup), self._choice(key), now, bound)
 
     def is_full(self, now: float) -> bool:
@@ -141,10 +144,6 @@ class Order(Iterator[ServerState]):
     def has_next(self) -> bool:
         """Whether another server could be tried now."""
         return bool(self._candidates())
-
-    def start_anew(self) -> None:
-        """Forget which servers were tried: time has passed."""
-        self._tried.clear()
 
     def _candidates(self) -> list[ServerState]:
         """Those between which the method chooses: of the first tier that has any."""

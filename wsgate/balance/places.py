@@ -18,13 +18,24 @@ class Places(Protocol):
         """How many are taken now."""
 
 
+class Notes(Places, Protocol):
+    """Places beside which each worker can leave a number for the others."""
+
+    def note(self, key: str, number: int) -> None:
+        """Leave a number above 0 under a key that is none of places; 0 takes it away."""
+
+    def least(self, key: str) -> int:
+        """The least number that any worker has noted; 0 where there is none."""
+
+
 class LocalPlaces:
     """The places of one process."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_counts", "_notes")
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
+        self._notes: dict[str, int] = {}
 
     def take(self, key: str, limit: int) -> bool:
         count = self._counts.get(key, 0)
@@ -45,3 +56,12 @@ class LocalPlaces:
 
     def count(self, key: str) -> int:
         return self._counts.get(key, 0)
+
+    def note(self, key: str, number: int) -> None:
+        if number:
+            self._notes[key] = number
+        else:
+            self._notes.pop(key, None)
+
+    def least(self, key: str) -> int:
+        return self._notes.get(key, 0)

@@ -81,6 +81,11 @@ class Board:
         first = (1 + cell) * ROWS
         return sum(self.cells[first : first + self.cells[0]])
 
+    def of_all(self, cell: int) -> list[int]:
+        """What each worker counts there."""
+        first = (1 + cell) * ROWS
+        return self.cells[first : first + self.cells[0]].tolist()
+
 
 class SharedPlaces:
     """The places of one worker, and its look at those of all; ``slots`` says where each key is counted."""
@@ -137,6 +142,17 @@ class SharedPlaces:
     def count(self, key: str) -> int:
         slot = self.slots.get(key)
         return self._local.count(key) if slot is None else self._board.total(slot)
+
+    def note(self, key: str, number: int) -> None:
+        slot = self.slots.get(key)
+        if slot is None:
+            self._local.note(key, number)
+        else:
+            self._board.cells[(1 + slot) * ROWS + self._row] = number
+
+    def least(self, key: str) -> int:
+        slot = self.slots.get(key)
+        return self._local.least(key) if slot is None else min(filter(None, self._board.of_all(slot)), default=0)
 
 
 class ClientPlaces:

@@ -17,7 +17,7 @@ from wsgate.acme.renewing import sections
 from wsgate.admission.origins import OriginPolicy
 from wsgate.admission.trusted import TrustedPeers
 from wsgate.balance.group import Group
-from wsgate.balance.places import Places
+from wsgate.balance.places import Notes
 from wsgate.balance.sticky import Bindings
 from wsgate.config.model import (
     Address,
@@ -52,7 +52,7 @@ class Builder:
     wheel: TimerWheel
     now: Callable[[], datetime]
     random: Random
-    places: Places | None = None
+    places: Notes | None = None
 
     def plan(self, material: Material, before: Plan | None = None) -> Plan:
         """Raises BuildError, CertificateError, HookError or ValueError, each with words for an operator.
@@ -120,6 +120,7 @@ class Builder:
             trust.context if trust is not None else None,
             IdleConnections(self.wheel, upstream.keepalive, upstream.keepalive_timeout),
             Bindings(material.sticky_key) if upstream.sticky is not None else None,
+            any(server.srv and source_key(upstream.name, server) not in material.found for server in upstream.servers),
         )
 
 
@@ -158,6 +159,7 @@ def _change(known: UpstreamMembers, staged: UpstreamMembers, now: float) -> None
     for server in gone - {str(state.server) for state in known.group.states}:
         known.idle.forget(server)
     known.options, known.tls, known.bindings = options, staged.tls, staged.bindings
+    known.awaited = staged.awaited
 
 
 def servers_of(material: Material, upstream: Upstream) -> Iterator[Server]:

@@ -70,8 +70,11 @@ def _status_text(answer: dict[str, Any]) -> str:
         retired = ", retired" if worker["retired"] else ""
         counts = f"{worker['connections']} connections, {worker['relayed']} of them relayed"
         lines.append(f"worker {worker['worker']} (process {worker['pid']}): {counts}{retired}")
+    # Every worker counts for all.
     for name, servers in (answer["workers"][0]["upstreams"] if answer["workers"] else {}).items():
         lines += [f"upstream {name}: {one['server']} {one['state']}, {one['open']} open" for one in servers]
+        if waiting := answer["workers"][0]["waiting"][name]:
+            lines.append(f"upstream {name}: {waiting} wait for a place")
     for worker in answer["workers"]:
         for live in worker.get("live", ()):
             where = " ".join(f"{key}={live[key]}" for key in ("client", "listener", "route", "upstream", "server"))

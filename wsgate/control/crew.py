@@ -28,6 +28,7 @@ from wsgate.control.worker import Inheritance, serve
 from wsgate.open_connections import ALL, listener_key
 from wsgate.runtime import Plan
 from wsgate.transport.wheel import TimerWheel
+from wsgate.upstream.waiting import waiting_keys
 
 _log = Logger("wsgate.control")
 
@@ -263,7 +264,8 @@ def _keys(plan: Plan) -> list[str]:
         if members.options.probe is not None
         for state in members.group.states
     ]
-    return [ALL, *(listener_key(name) for name in plan.listeners), *servers, *probed]
+    waiting = [key for name in plan.upstreams for key in waiting_keys(name)]
+    return [ALL, *(listener_key(name) for name in plan.listeners), *servers, *probed, *waiting]
 
 
 def _first_error(failure: Any) -> Any:

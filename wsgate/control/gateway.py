@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from wsgate.balance.places import Places
+from wsgate.balance.places import Notes, Places
 from wsgate.causes import Cause
 from wsgate.config.model import Address, Config, Listener
 from wsgate.control.build import Builder, adopt
@@ -68,7 +68,7 @@ class Gateway:
         reactor: Any,
         wall: Callable[[], float],
         *,
-        places: Places | None = None,
+        places: Notes | None = None,
         clients: Places | None = None,
         before: Plan | None = None,
         number: int = 1,
@@ -330,6 +330,7 @@ class Gateway:
             "retired": self._retired,
             "listeners": {name: place.open for name, place in runtime.plan.listeners.items()},
             "upstreams": {name: self._standing.servers(m, now) for name, m in runtime.plan.upstreams.items()},
+            "waiting": {name: m.waiting for name, m in runtime.plan.upstreams.items()},
         }
         if connections:
             facts["live"] = [

@@ -11,10 +11,14 @@ from wsgate.balance.keys import Facts, balance_key
 from wsgate.balance.retry import Attempts, Trouble, trouble_of, trouble_of_status
 from wsgate.balance.servers import ServerState
 from wsgate.causes import Cause
+from wsgate.config.model import Queue
 from wsgate.transport.interfaces import Leg
 from wsgate.upstream.attempt import Attempt, Dialer
 from wsgate.upstream.members import UpstreamMembers
-from wsgate.upstream.waiting import Waiting
+from wsgate.upstream.waiting import Waiting, WaitingRoom
+
+#: How many may wait for the first answer of DNS.
+AWAITING = 10_000
 
 
 class Dialled(Protocol):
@@ -72,8 +76,7 @@ class Dialling:
         self._owner: Dialled | None = owner
         self._wanted = wanted
         self._reuse = reuse and wanted.header is None
-        group, now = members.group, dialer.wheel.seconds()
-        self._order: Order | None = group.order(now, balance_key(group.balance, wanted.facts), wanted.bound)
+        self._order: Order | None = self._new_order()
         self._attempts: Attempts | None = None
         self._attempt: Attempt | None = None
         self._waiting: Waiting | None = None
@@ -88,7 +91,9 @@ class Dialling:
         """Try the next server of the order; its owner hears ``connected`` or ``dial_failed``, perhaps at once."""
         if self._attempts is None:
             self._attempts = self._members.attempts(self._dialer.wheel.seconds())
-            if self._members.options.queue.most and self._others_wait() and self._waits():
+            if self._members.options.queue.most and self._others_wait():
+                if not self._waits():
+                    self._fail()
                 return
         while (state := self._chosen()) is not None:
             self.tries += 1
@@ -109,8 +114,15 @@ class Dialling:
             if not self.tries and self._waits():
                 return
         self._stop_waiting()
+        self._fail()
+
+    def _fail(self) -> None:
         if self._owner is not None:
             self._owner.dial_failed(self._cause, self._detail)
+
+    def _new_order(self) -> Order:
+        group, wanted = self._members.group, self._wanted
+        return group.order(self._dialer.wheel.seconds(), balance_key(group.balance, wanted.facts), wanted.bound)
 
     def _chosen(self) -> ServerState | None:
         """The next server that takes one more connection; it is counted."""
@@ -171,35 +183,46 @@ class Dialling:
 
     # Waiting for a place
 
+    def _room(self) -> WaitingRoom:
+        return self._members.room(self._dialer.hub, self._dialer.wheel)
+
     def _others_wait(self) -> bool:
-        return len(self._members.room(self._dialer.hub, self._dialer.wheel)) > 0
+        return len(self._room()) > 0
 
     def _waits(self) -> bool:
-        """Wait where nothing but ``max_conns`` stands in the way, and the queue has room."""
-        queue = self._members.options.queue
+        """Wait where nothing but ``max_conns`` stands in the way, and the queue has room.
+
+        Where the servers are still to be found, whoever comes may wait as long as connecting may take.
+        """
+        members = self._members
+        queue = members.options.queue
+        if members.awaited:
+            queue = Queue(AWAITING, members.options.connect_timeout)
         if not queue.most:
             return False
-        is_full = self._members.group.is_full(self._dialer.wheel.seconds())
+        is_full = members.awaited or members.group.is_full(self._dialer.wheel.seconds())
         if self._waiting is not None:
             if is_full:
                 self._waiting.again()
             return is_full
         if not is_full and not self._others_wait():
             return False
-        self._waiting = self._members.room(self._dialer.hub, self._dialer.wheel).enter(self, queue)
+        self._waiting = self._room().enter(self, queue)
         if self._waiting is None:
             self._detail = f"every place is taken, and {queue.most} wait already"
         return self._waiting is not None
 
     def place_free(self) -> None:
         if self._order is not None:
-            self._order.start_anew()
+            # A reload may have changed the servers since this began to wait.
+            self._order = self._new_order()
             self.next()
 
     def waited_too_long(self, timeout: float) -> None:
         self._waiting = None
         if self._owner is not None:
-            self._owner.dial_failed(Cause.NO_SERVER, f"no place became free within {timeout:g} s")
+            what = "no server was found" if self._members.awaited else "no place became free"
+            self._owner.dial_failed(Cause.NO_SERVER, f"{what} within {timeout:g} s")
 
     def _stop_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None

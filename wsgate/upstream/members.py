@@ -19,7 +19,7 @@ from wsgate.transport.hub import Hub
 from wsgate.transport.interfaces import Leg
 from wsgate.transport.wheel import TimerWheel
 from wsgate.upstream.idle import IdleConnections
-from wsgate.upstream.waiting import WaitingRoom
+from wsgate.upstream.waiting import WaitingRoom, waiting_keys
 
 _log = Logger("wsgate.upstream")
 
@@ -36,6 +36,8 @@ class UpstreamMembers:
     tls: UpstreamTlsContext | None
     idle: IdleConnections
     bindings: Bindings | None = None
+    #: Whether some of its servers are still to be found: DNS has not said anything yet.
+    awaited: bool = False
     _made_from: Upstream | None = field(default=None, init=False)
     _rules: RetryRules = field(default_factory=RetryRules, init=False)
     _budget: RetryBudget | None = field(default=None, init=False)
@@ -62,9 +64,14 @@ class UpstreamMembers:
     def room(self, hub: Hub, wheel: TimerWheel) -> WaitingRoom:
         """Where to wait for a free place."""
         if self._room is None:
-            self._room = WaitingRoom(hub, wheel)
+            self._room = WaitingRoom(hub, wheel, self.group.places, self.options.name)
             self.group.freed = self._room.freed
         return self._room
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place, in all workers."""
+        return self.group.places.count(waiting_keys(self.options.name)[0])
 
     def keep(self, state: ServerState, leg: Leg) -> None:
         """An exchange has left ``leg`` fit for another; one with a PROXY header belongs to its client for ever."""

@@ -1,16 +1,20 @@
-"""Waiting for a place at a server, with a deadline."""
+"""Waiting for a place, with a deadline, in one line over all workers."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from wsgate.balance.line import Line
+from wsgate.balance.line import Line, lets_pass
+from wsgate.balance.places import Notes
 from wsgate.config.model import Queue
 from wsgate.transport.hub import Hub
 from wsgate.transport.wheel import Timer, TimerWheel
 
 #: Seconds between two looks for places that other workers have freed, which tell nobody here.
-LOOK = 0.2
+LOOK = 0.05
+
+#: Seconds by which somebody in this worker may be served before somebody who came earlier to another one.
+SLACK = 0.25
 
 
 class Waiter(Protocol):
@@ -22,15 +26,21 @@ class Waiter(Protocol):
     def waited_too_long(self, timeout: float) -> None: ...
 
 
+def waiting_keys(upstream: str) -> tuple[str, str]:
+    """What ``Places`` keep the waiting of an upstream under: how many wait, and since when the first does."""
+    return f"waiting for {upstream}", f"first for {upstream}"
+
+
 class Waiting:
     """One that waits.  Its deadline goes on while it looks whether the place is still free."""
 
-    __slots__ = ("_room", "_timer", "_waiter")
+    __slots__ = ("_room", "_timer", "_waiter", "since")
 
-    def __init__(self, room: WaitingRoom, waiter: Waiter) -> None:
+    def __init__(self, room: WaitingRoom, waiter: Waiter, since: float) -> None:
         self._room = room
         self._waiter = waiter
         self._timer: Timer | None = None
+        self.since = since
 
     def arm(self, timer: Timer) -> None:
         self._timer = timer
@@ -57,47 +67,69 @@ class Waiting:
 
 
 class WaitingRoom:
-    """Those who wait for one upstream's servers."""
+    """Those who wait in this worker for the servers of ``upstream``; ``places`` know of the other workers' rooms."""
 
-    __slots__ = ("_free", "_hub", "_line", "_look", "_wheel")
+    __slots__ = ("_called", "_first", "_hub", "_line", "_look", "_number", "_patience", "_places", "_wheel")
 
-    def __init__(self, hub: Hub, wheel: TimerWheel) -> None:
+    def __init__(self, hub: Hub, wheel: TimerWheel, places: Notes, upstream: str) -> None:
         self._hub = hub
         self._wheel = wheel
+        self._places = places
+        self._number, self._first = waiting_keys(upstream)
         self._line = Line()
         self._look: Timer | None = None
-        self._free = 0  # places that nobody was told of yet
+        self._called = False
+        self._patience = 0.0
 
     def __len__(self) -> int:
-        return len(self._line)
+        """How many wait, in all workers."""
+        return self._places.count(self._number)
 
     def enter(self, waiter: Waiter, queue: Queue) -> Waiting | None:
         """Wait behind all others; None where ``queue`` has no room for one more."""
-        waiting = Waiting(self, waiter)
-        if not self._line.join(waiting.turn, queue.most):
+        if not self._places.take(self._number, queue.most):
             return None
+        waiting = Waiting(self, waiter, self._wheel.seconds())
+        self._line.join(waiting)
+        self._patience = queue.timeout
         waiting.arm(self._wheel.after(queue.timeout, lambda: waiting.too_late(queue.timeout)))
+        self._note()
         self._look_later()
         return waiting
 
     def come_back(self, waiting: Waiting) -> None:
-        self._line.come_back(waiting.turn)
-        self._look_later()
+        self._line.come_back(waiting)
 
     def leave(self, waiting: Waiting) -> None:
-        self._line.leave(waiting.turn)
+        """``waiting`` is over, whether it was its turn or not."""
+        self._places.give_back(self._number)
+        self._line.leave(waiting)
+        self._note()
 
     def freed(self) -> None:
-        """A place is free.  The next is called when whoever freed it has finished."""
-        if len(self._line):
-            if not self._free:
-                self._hub.soon(self._call)
-            self._free += 1
+        """There may be free places.  Those who wait are called when whoever freed them has finished."""
+        if len(self._line) and not self._called:
+            self._called = True
+            self._hub.soon(self._call)
 
     def _call(self) -> None:
-        free, self._free = self._free, 0
-        for _ in range(free):
-            self._line.call()
+        """Let one after the other look for a place, until one finds none."""
+        self._called = False
+        while not self._lets_pass() and self._line.call():
+            pass
+        self._note()
+
+    def _lets_pass(self) -> bool:
+        first = self._line.first
+        if first is None:
+            return False
+        oldest = self._places.least(self._first) / 1000
+        return lets_pass(first.since, oldest, self._wheel.seconds(), self._patience, SLACK)
+
+    def _note(self) -> None:
+        """Let the other workers know since when the first waits here."""
+        first = self._line.first
+        self._places.note(self._first, int(first.since * 1000) if first is not None else 0)
 
     def _look_later(self) -> None:
         if self._look is None:
@@ -106,5 +138,6 @@ class WaitingRoom:
     def _look_now(self) -> None:
         self._look = None
         if len(self._line):
+            self._call()
+        if len(self._line):
             self._look_later()
-            self._line.call()
