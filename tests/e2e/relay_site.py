@@ -146,6 +146,7 @@ path = /slow/
 upstream = app
 max_message = off
 slow_consumer_timeout = 600ms
+control_rate = off
 close_timeout = 300ms
 
 [route big]

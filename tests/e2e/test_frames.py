@@ -353,7 +353,8 @@ def test_a_million_empty_fragments_are_cut_off_quickly(site: RelaySite, app: Bac
     sender.join()
     assert site.gateway.rss() - before < 1 << 20
     record = site.record(client)
-    assert (record["cause"], record["frames_in"]) == ("client_limit", 16_384)
+    assert record["cause"] == "client_limit"
+    assert 5000 <= record["frames_in"] < 16_384, "the budget of empty frames ends before the fragments of one message"
 
 
 def test_a_ping_flood_of_one_who_does_not_read_is_cut_off(site: RelaySite, app: Backend) -> None:

@@ -55,6 +55,7 @@ class Peer:
         self.rest = bytearray()
         self.raw = bytearray()
         self.reads = True
+        self._closed = False
 
     # What it says
 
@@ -79,7 +80,8 @@ class Peer:
         self.raw += data
         self.rest += data
         while (frame := take_frame(self.rest)) is not None:
-            assert self.close_heard is None, f"{frame} behind a Close"
+            assert not self._closed, f"{frame} behind a Close"
+            self._closed = frame.opcode == CLOSE
             assert frame.masked == (self.side is Side.SERVER)
             self.heard.append(frame)
 

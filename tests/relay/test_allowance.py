@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.relay.message_rig import limits
-from wsgate.relay.allowance import Allowance
+from wsgate.relay.allowance import PIECE, Allowance
 
 
 def test_without_rates_there_is_none() -> None:
@@ -26,3 +26,22 @@ def test_one_of_both_may_be_unlimited() -> None:
     assert by_messages.take(1, 10**9, 0.0) == 0
     assert by_bytes.take(10**9, 1, 0.0) == 0
     assert by_messages.take(1, 0, 0.0) == by_bytes.take(0, 1, 0.0) == 1
+
+
+def room(now: float, left: int, **rates: float) -> int:
+    allowance = Allowance.of(limits(**rates), 0.0)
+    assert allowance is not None
+    allowance.take(int(rates.get("messages_burst", 0)), int(rates.get("bytes_burst", 0)), 0.0)
+    return allowance.room(now, left)
+
+
+def test_as_much_is_looked_at_as_can_be_too_much_by_one_message() -> None:
+    assert room(0.0, 0, messages_per_second=10, messages_burst=5) == 6
+    assert room(0.4, 0, messages_per_second=10, messages_burst=5) == 24
+    assert room(0.4, 1000, messages_per_second=10, messages_burst=5) == 1000
+
+
+def test_bytes_are_looked_at_in_pieces() -> None:
+    assert room(0.0, 10**6, bytes_per_second=1000, bytes_burst=1000) == PIECE
+    assert room(0.5, 0, bytes_per_second=1000, bytes_burst=1000) == 500
+    assert room(0.5, 0, messages_per_second=10, messages_burst=5, bytes_per_second=1000, bytes_burst=1000) == 30

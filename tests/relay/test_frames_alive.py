@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.doubles.frames import BINARY, CLOSE, PING, PONG, TEXT
+from tests.doubles.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from tests.relay.frame_rig import Peer, Rig
 from tests.relay.message_rig import limits
 from wsgate.causes import Cause, Side
@@ -328,10 +328,27 @@ def test_a_client_above_its_rate_waits_where_the_route_says_so(control: bool) ->
         rig.wait(0.1)
         times.append((rig.clock.seconds(), len(rig.server.heard)))
         assert times[-1][0] < 10
-    # The rates are asked for every two messages of this size.
-    assert all(count <= 5 + 10 * now + 2 for now, count in times)
+    assert all(count <= 5 + 10 * now + 1 for now, count in times)
     assert 4 < times[-1][0] < 5.2
     assert not rig.endings and not rig.client.heard
+
+
+@pytest.mark.parametrize("size", [0, 1, 200, 70_000])
+@pytest.mark.parametrize("burst", [1, 5, 40])
+def test_a_burst_in_one_read_is_exceeded_by_one_message_at_most(size: int, burst: int) -> None:
+    rig = Rig(limits(messages_per_second=0.01, messages_burst=burst, limit_action="close")).start()
+    rig.client.leg.arrive(rig.client.encode(BINARY, bytes(size)) * 100)
+    rig.settle()
+    assert len(rig.server.payloads(BINARY)) == burst + 1
+    assert rig.server.close_heard is not None
+
+
+def test_empty_fragments_count_as_messages() -> None:
+    rig = Rig(limits(messages_per_second=0.01, messages_burst=5, limit_action="close")).start()
+    rig.client.leg.arrive(rig.client.encode(TEXT, b"x", fin=False) + rig.client.encode(CONTINUATION, fin=False) * 100)
+    rig.settle()
+    assert rig.relay.traffic().frames_in == 7
+    assert rig.server.close_heard is not None
 
 
 def test_bytes_have_a_rate_of_their_own() -> None:
@@ -390,9 +407,9 @@ def test_a_hold_ends_with_the_leg() -> None:
     assert rig.cause is Cause.CLIENT_LOST
 
 
-def test_a_close_among_too_many_messages_is_a_close() -> None:
+def test_a_close_is_never_one_too_many() -> None:
     rig = Rig(limits(messages_per_second=1, messages_burst=1, limit_action="close")).start()
-    rig.client.leg.arrive(rig.client.encode(TEXT, b"x") * 5 + rig.client.encode(CLOSE, b"\x03\xe8"))
+    rig.client.leg.arrive(rig.client.encode(TEXT, b"x") + rig.client.encode(CLOSE, b"\x03\xe8"))
     rig.settle()
     rig.server.close()
     rig.settle()

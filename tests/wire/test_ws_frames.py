@@ -369,6 +369,67 @@ def test_a_flood_of_empty_fragments_ends_at_the_cap() -> None:
     assert len(seen.forwarded) == 16384 * 6
 
 
+# ---- frames that carry nothing ---------------------------------------------------------------------------------------
+
+
+class Purse:
+    """A budget of so many frames; ``asked_at`` is what was told of frames that carried something."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.told: list[int] = []
+
+    def spend(self, carried: int) -> None:
+        self.told.append(carried)
+        if len(self.told) > self.most:
+            raise FrameError(1008, "enough")
+
+    def asked(self) -> None:
+        return
+
+
+@settings(max_examples=200, deadline=None)
+@given(sound_streams(), CHOPS, st.integers(0, 4))
+def test_the_same_frames_are_charged_however_a_stream_is_cut(
+    sample: tuple[FrameRules, bytes], cuts: list[int], most: int
+) -> None:
+    rules, stream = sample
+
+    def charge(chunks: Sequence[Chunk]) -> tuple[list[int], bytes, str, int]:
+        purse, out = Purse(most), b""
+        scanner = FrameScanner(rules, purse)
+        for chunk in chunks:
+            try:
+                out += bytes(scanner.scan(chunk))
+            except FrameError as error:
+                return purse.told, out + error.sound, error.text, scanner.empties
+        return purse.told, out, "", scanner.empties
+
+    whole = charge([stream])
+    assert whole == charge(list(pieces(stream, cuts))) == charge(bytewise(stream))
+    told, passed, fault, _ = whole
+    assert stream.startswith(passed) and (passed == stream) == (not fault) == (len(told) <= most)
+
+
+def test_pings_pongs_and_empty_fragments_are_charged_and_nothing_else() -> None:
+    purse = Purse(99)
+    scanner = FrameScanner(FrameRules(True), purse)
+    scanner.scan(frame(True, TEXT) + frame(True, TEXT, b"x") + frame(True, BINARY, bytes(200)))
+    scanner.scan(frame(True, PING, b"p") + frame(True, PONG) + frame(True, TEXT, b"x", fin=False))
+    scanner.scan(frame(True, CONTINUATION, fin=False) * 3 + frame(True, CONTINUATION))
+    assert purse.told == [3, 3, 4, 4, 4]
+    scanner.scan(frame(True, CLOSE))
+    assert len(purse.told) == 5 and scanner.empties == 3
+
+
+def test_what_is_left_of_a_frame_is_told() -> None:
+    scanner = FrameScanner(FrameRules(True))
+    scanner.scan(frame(True, BINARY, bytes(10))[:9])
+    assert scanner.left == 7
+    scanner.scan(bytes(7) + frame(True, BINARY, bytes(3))[:4])
+    assert scanner.left == 0
+
+
 # ---- text ------------------------------------------------------------------------------------------------------------
 
 CHECKED = FrameRules(True, rsv1=True, validate_utf8=True)

@@ -5,6 +5,12 @@ from __future__ import annotations
 from wsgate.config.model import RelayLimits
 from wsgate.relay.rates import Bucket
 
+#: Bytes of the shortest frame of a client: two, and the mask.
+SHORTEST = 6
+
+#: Bytes by which a peer may exceed its burst of bytes: more calls than this would cost more than they save.
+PIECE = 256
+
 
 class Allowance:
     """The rates of one peer; ``now`` is monotonic, in seconds."""
@@ -30,8 +36,15 @@ class Allowance:
         wait = self._messages.take(messages, now) if self._messages is not None else 0.0
         return max(wait, self._bytes.take(size, now)) if self._bytes is not None else wait
 
-    def room(self, now: float) -> int:
-        """Bytes of a client's stream that cannot be too much, whatever frames they hold: the shortest has 6 bytes."""
-        messages = self._messages.left(now) * 6 if self._messages is not None else float("inf")
-        size = self._bytes.left(now) if self._bytes is not None else float("inf")
-        return int(min(messages, size, 1 << 30))
+    def room(self, now: float, left: int) -> int:
+        """Bytes of a client's stream to look at before the rates are asked again, whatever frames they hold.
+
+        They are too much by one message or by `PIECE` bytes at most, since the shortest frame has 6 bytes; ``left`` of
+        them end the frame that is under way.
+        """
+        room = 1 << 30
+        if self._messages is not None:
+            room = max(SHORTEST * max(1, int(self._messages.left(now))), left)
+        if self._bytes is not None:
+            room = min(room, max(PIECE, int(self._bytes.left(now))))
+        return room

@@ -30,12 +30,13 @@ class FrameSide:
     Plain attributes to read: ``said`` is the Close that came from this leg; ``shut``, that one has been sent to it, and
     nothing follows (RFC 6455 section 5.5.1); ``verdict``, the Close that it has earned by a fault and gets shortly;
     ``deaf``, that it is not listened to any more, since it broke a rule; ``ended``, that it will send no more;
+    ``in_vain``, that nothing of what it sends is passed on any more: it is deaf, or the other side is shut or gone;
     ``is_asked``, that a ping of the other side waits for its answer.
     """
 
     __slots__ = (
         "is_asked",
-        "_close",
+        "_closes",
         "_flow_paused",
         "_pending",
         "_ping",
@@ -46,6 +47,7 @@ class FrameSide:
         "dropped",
         "ended",
         "gone",
+        "in_vain",
         "leg",
         "other",
         "relay",
@@ -66,11 +68,11 @@ class FrameSide:
         self.scanner = scanner
         self.said: tuple[int, str] | None = None
         self.verdict: tuple[int, str] | None = None
-        self.gone = self.shut = self.deaf = self.ended = False
+        self.gone = self.shut = self.deaf = self.ended = self.in_vain = False
         self.rtt: float | None = None
         self.dropped = 0
         self._pending: tuple[bytes, ...] = ()
-        self._close = b""  # a Close that waits for a boundary; nothing follows it
+        self._closes = False  # the last of them is a Close; nothing follows it
         self.is_asked = False
         self._ping = b""
         self._pinged_at = 0.0
@@ -78,16 +80,17 @@ class FrameSide:
         self._unheard = 0
         self._flow_paused = False
 
+    def face(self, other: FrameSide) -> None:
+        """Be the two sides of one WebSocket from now on."""
+        self.other, other.other = other, self
+        self.in_vain = self.deaf or other.shut or other.gone
+        other.in_vain = other.deaf or self.shut or self.gone
+
     # From the leg
 
     def dataReceived(self, data: Data) -> None:
-        if self.deaf or self.other.shut or self.other.gone:
-            self.dropped += len(data)
-            if self.dropped > MOST_DROPPED:
-                self.leg.abortConnection()
-                return
-            if self.deaf:
-                return
+        if self.in_vain and self._drops(data):
+            return
         scanner = self.scanner
         try:
             out = scanner.scan(data)
@@ -97,10 +100,18 @@ class FrameSide:
                 self.relay.violated(self, error)
             return
         other = self.other
-        if scanner.events or other._pending or other._close or other.shut:
+        if scanner.events or other._pending:
             self._pass_on(out)
-        elif out:
+        elif out and not self.in_vain:
             other.leg.write(out)
+
+    def _drops(self, data: Data) -> bool:
+        """Bound what comes from a side that speaks in vain; whether it need not be looked at, for the Close in it."""
+        self.dropped += len(data)
+        if self.dropped > MOST_DROPPED:
+            self.leg.abortConnection()
+            return True
+        return self.deaf
 
     def _pass_on(self, out: Data) -> None:
         """Forward, with what is to be put in or taken out, and heed what control frames say."""
@@ -108,14 +119,14 @@ class FrameSide:
         events = scanner.events
         taken = [control for control in events if self._ends_here(control)]
         if out and not other.shut:
-            cut = scanner.boundary(out) if other._pending or other._close else -1
+            cut = scanner.boundary(out) if other._pending else -1
             if cut >= 0:
                 out = self._with_pending(out, cut)
             if taken:
                 out = without(out, taken)
             if out:
                 other.leg.write(out)
-            if cut >= 0 and other._close:
+            if cut >= 0 and other._closes:
                 other.close_sent()
         if events:
             last = events[-1]
@@ -128,8 +139,8 @@ class FrameSide:
         """``out`` with what waits for the other side put in at ``cut``, the last frame boundary."""
         other = self.other
         pending, other._pending = other._pending, ()
-        if other._close:
-            return b"".join((out[:cut], *pending, other._close))
+        if other._closes:
+            return b"".join((out[:cut], *pending))
         if self.scanner.closed and other.verdict is None:
             # A Close is the last thing in it.
             return out
@@ -139,9 +150,11 @@ class FrameSide:
         """Heed ``control``; whether it goes no further: a pong to our ping, or a Close instead of which ours goes."""
         other = self.other
         if control.opcode == CLOSE:
-            return other.verdict is not None or bool(other._close)
+            return other.verdict is not None or other._closes
         if control.opcode == PING:
             other.is_asked = True
+            if other.scanner.budget is not None:
+                other.scanner.budget.asked()
         elif is_pong_to_us(control.payload, self._ping):
             if control.payload == self._ping and self._pinged_at >= 0:
                 self.rtt = self.relay.seconds() - self._pinged_at
@@ -163,7 +176,7 @@ class FrameSide:
         self.relay.ended(self)
 
     def connectionLost(self, reason: Failure) -> None:
-        self.gone = True
+        self.gone = self.other.in_vain = True
         self.forget()
         self.relay.lost(self)
 
@@ -174,7 +187,7 @@ class FrameSide:
 
         False where nothing may follow any more.
         """
-        if self.shut or self._close or self.gone:
+        if self.shut or self._closes or self.gone:
             return False
         if self.other.scanner.at_boundary:
             self.leg.write(frame)
@@ -192,13 +205,14 @@ class FrameSide:
         elif other.gone or other.ended or other.deaf:
             return False
         else:
-            self._close = close
+            self._pending += (close,)
+            self._closes = True
         return True
 
     def close_sent(self) -> None:
         """A Close has been written: whatever the other side still says goes nowhere, and need not be waited with."""
-        self.shut = True
-        self._pending, self._close = (), b""
+        self.shut = self.other.in_vain = True
+        self._pending, self._closes = (), False
         self.leg.unregisterProducer()
         self.other.listen()
         self.relay.hang_up(self)
@@ -226,7 +240,7 @@ class FrameSide:
 
     def may_ping(self) -> bool:
         """Not behind bytes that wait, and not inside a frame of the other side."""
-        return not (self.shut or self._close or self.leg.queued) and self.other.scanner.at_boundary
+        return not (self.shut or self._closes or self.leg.queued) and self.other.scanner.at_boundary
 
     def send_ping(self) -> None:
         """Not while a relayed ping waits for its pong, which tells as much: a peer may answer only the latest one

@@ -12,6 +12,7 @@ from functools import lru_cache
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayLimits
 from wsgate.relay.allowance import Allowance
+from wsgate.relay.flood import Flood
 from wsgate.relay.frame_side import FrameSide
 from wsgate.relay.interfaces import Ending, Traffic, WebSocketLegs
 from wsgate.relay.rated_side import RatedSide
@@ -77,13 +78,17 @@ class Frames:
         self._over: Callable[[Ending], None] = legs.over
         self._answer = legs.opening.answer
         self.random = legs.random
-        self._client = self._client_side(legs.client, FrameScanner(rules_of(limits, True, deflate)))
-        self._server = self._server_side(legs.server, FrameScanner(rules_of(limits, False, deflate)))
-        self._client.other, self._server.other = self._server, self._client
+        self._client = self._client_side(legs.client, self._new_scanner(masked=True, deflate=deflate))
+        self._server = self._server_side(legs.server, self._new_scanner(masked=False, deflate=deflate))
+        self._client.face(self._server)
         self._watch = Watch(legs.wheel, limits, self._data, self._judged)
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
         self._verdict_timer: Timer | None = None
+
+    def _new_scanner(self, *, masked: bool, deflate: bool) -> FrameScanner:
+        limits = self._limits
+        return FrameScanner(rules_of(limits, masked, deflate), Flood.of(limits, self._wheel.seconds))
 
     def _client_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
         """Rates are for clients."""
@@ -169,7 +174,7 @@ class Frames:
         """``side`` broke a rule: it hears the fault's own code, the other side that of the table."""
         cause = _FAULTS[side.side].get(error.code, _of(side, Cause.CLIENT_PROTOCOL, Cause.SERVER_PROTOCOL))
         self._begin(Ending(cause, side.side, error.code, error.text, error.text))
-        side.deaf = True
+        side.deaf = side.in_vain = True
         side.listen()
         other = side.other
         if not side.shut:

@@ -12,7 +12,7 @@ from select import POLLRDHUP, poll
 from wsgate.causes import Cause, Side
 from wsgate.relay.allowance import Allowance
 from wsgate.relay.frame_side import FrameSide
-from wsgate.relay.frames import Frames, rules_of
+from wsgate.relay.frames import Frames
 from wsgate.relay.interfaces import Ending, Redial, Traffic, WebSocketLegs
 from wsgate.relay.parked import ParkedLeg, ParkedSide
 from wsgate.relay.parting import Parting
@@ -174,12 +174,12 @@ class HoldingFrames(Frames):
             self._redial.begin(self)
 
     def _scanner(self) -> FrameScanner:
-        return FrameScanner(rules_of(self._limits, False, False))
+        return self._new_scanner(masked=False, deflate=False)
 
     def _join(self, side: FrameSide) -> None:
         """Make ``side`` the server's."""
         side.leg.protocol = side
-        side.other, self._client.other = self._client, side
+        side.face(self._client)
         self._server = side
         self._watch.replace_server(side)
 

@@ -14,12 +14,12 @@ from wsgate.wire.ws_frames import FrameScanner
 if TYPE_CHECKING:
     from wsgate.relay.frames import Frames
 
-#: Bytes that are passed on before the rates are asked again: one read may hold ten thousand messages.
-PIECE = 256
-
 
 class RatedSide(FrameSide):
-    """Counts what comes from its leg against ``allowance``; control frames count as messages.
+    """Counts what comes from its leg against ``allowance``; control frames and empty fragments count as messages.
+
+    One read may hold ten thousand messages: it is passed on piece by piece, so that no burst is exceeded by more than
+    one message.
 
     A peer that is ahead of its rates is held: what was read of it and not passed on waits in ``_rest``, one read at
     most, and nothing more is read.
@@ -40,7 +40,7 @@ class RatedSide(FrameSide):
             return
         at = 0
         while (allowance := self._allowance) is not None and at < len(data):
-            size = max(PIECE, allowance.room(self.relay.seconds()))
+            size = allowance.room(self.relay.seconds(), self.scanner.left)
             super().dataReceived(data[at : at + size])
             at += size
             wait = self._owed(allowance)
@@ -54,7 +54,7 @@ class RatedSide(FrameSide):
     def _owed(self, allowance: Allowance) -> float:
         """Seconds by which the peer is ahead of its rates."""
         scanner = self.scanner
-        messages, size = scanner.messages + scanner.controls, scanner.payload_bytes
+        messages, size = scanner.messages + scanner.controls + scanner.empties, scanner.payload_bytes
         before_messages, before_size = self._counted
         self._counted = (messages, size)
         return allowance.take(messages - before_messages, size - before_size, self.relay.seconds())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from wsgate.wire.close_codes import FrameError, parse_close
 from wsgate.wire.ws_encoding import CLOSE, FIN, RSV1, TEXT, Chunk, apply_mask
@@ -28,6 +28,16 @@ class Control(NamedTuple):
     end: int
 
 
+class Budget(Protocol):
+    """How many frames may come that carry nothing: pings, pongs, and empty frames of an unfinished message."""
+
+    def spend(self, carried: int) -> None:
+        """One more has come; ``carried`` frames carried something so far.  Raises FrameError where it is too many."""
+
+    def asked(self) -> None:
+        """A ping went to the peer that has this budget: it may answer."""
+
+
 class FrameScanner:
     """Walks the frame headers of one direction, chunk by chunk.
 
@@ -35,9 +45,11 @@ class FrameScanner:
 
     - ``frames``: all frames; ``controls``: the control frames among them.
     - ``messages``: data messages; ``texts``: the text messages among them.
+    - ``empties``: data frames that neither carried payload nor ended a message.
     - ``payload_bytes``: data payload that has passed, on the wire, unfinished frames included.
     - ``events``: the control frames in the output of the last `scan`, in order.
     - ``closed``: a Close has passed; all that comes after it is dropped (RFC 6455 section 1.4).
+    - ``budget``: what the peer may send of frames that carry nothing; None: no limit.
     """
 
     __slots__ = (
@@ -53,8 +65,10 @@ class FrameScanner:
         "_rules",
         "_tail",
         "_text",
+        "budget",
         "closed",
         "controls",
+        "empties",
         "events",
         "frames",
         "messages",
@@ -62,7 +76,7 @@ class FrameScanner:
         "texts",
     )
 
-    def __init__(self, rules: FrameRules) -> None:
+    def __init__(self, rules: FrameRules, budget: Budget | None = None) -> None:
         self._rules = rules
         self._plain = True  # between two messages, nothing held back, nothing wrong
         self._left = 0  # bytes of data payload still to come in the frame whose header has been forwarded
@@ -76,9 +90,11 @@ class FrameScanner:
         self._cut = -1
         self._fault: FrameError | None = None
         self.events: list[Control] = []
+        self.budget = budget
         self.closed = False
         self.frames = 0
         self.controls = 0
+        self.empties = 0
         self.messages = 0
         self.texts = 0
         self.payload_bytes = 0
@@ -87,6 +103,11 @@ class FrameScanner:
     def at_boundary(self) -> bool:
         """Whether the output so far ends between two frames, so that a frame may be put in behind it."""
         return not self._left
+
+    @property
+    def left(self) -> int:
+        """Bytes of payload that are still to come of the frame that is under way; 0 between two frames."""
+        return self._left
 
     @property
     def at_message_boundary(self) -> bool:
@@ -225,6 +246,8 @@ class FrameScanner:
         if opcode == CLOSE:
             parse_close(payload)
             self.closed = True
+        else:
+            self._spend()
         self.events.append(Control(opcode, payload, at, end))
         self.frames += 1
         self.controls += 1
@@ -234,6 +257,9 @@ class FrameScanner:
         """Begin the data frame at ``at``; return its end, or that of ``chunk`` where the payload goes on."""
         first = chunk[at]
         last = first >= FIN
+        if not (length or last):
+            self._spend()
+            self.empties += 1
         here = min(length, len(chunk) - body)
         if not self._fragments:
             self._text = first & 0x0F == TEXT
@@ -248,6 +274,10 @@ class FrameScanner:
         self._left = length
         self._cut = at
         return self._advance(body, here)
+
+    def _spend(self) -> None:
+        if self.budget is not None:
+            self.budget.spend(self.frames - self.controls - self.empties)
 
     def _pass(self, chunk: Chunk, size: int) -> int:
         """Pass over payload of the frame that is under way, from the start of ``chunk``; return where that ends."""
