@@ -187,8 +187,7 @@ def test_a_slow_peer_gets_all_that_is_queued_before_it_is_closed(side: Side) -> 
     rig = Rig(limits(close_timeout=1), room=1000).start()
     peer, slow = rig.peers(side)
     slow.reads = False
-    peer.say(BINARY, bytes(20_000))
-    peer.close(1000)
+    peer.leg.arrive(peer.encode(BINARY, bytes(20_000)) + peer.encode(CLOSE, b"\x03\xe8"))
     rig.settle()
     for _ in range(25):
         rig.wait(0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
@@ -236,14 +237,17 @@ def stuck(rig: TunnelRig, side: Side) -> int:
 
 @BOTH
 def test_a_peer_that_takes_what_is_left_slowly_gets_it_all(rigs: Rigs, side: Side) -> None:
-    rig = rigs(family="unix", splice=False, buffers=4096).start()
+    rig = rigs(family="unix", splice=False).start()
+    rig.legs(side)[1]._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     received = stuck(rig, side)
     rig.tunnel.close(Cause.KICKED)
     _, other = rig.peers(side)
+    looks = 0
     while not other.end:
         rig.wait(LAST_BYTES * 0.9)
-        other.receive(20_000)
-    assert len(other.heard) == received and other.end == "fin"
+        other.receive(8192)
+        looks += 1
+    assert looks > 4 and len(other.heard) == received and other.end == "fin"
     assert rig.cause is Cause.KICKED
 
 
@@ -278,6 +282,18 @@ def test_bytes_in_either_direction_are_life(rigs: Rigs, side: Side) -> None:
         rig.wait(8)
         peer.send(b"x")
         rig.hear(other, count)
+    assert not rig.endings
+
+
+@BOTH
+def test_a_peer_that_takes_what_is_queued_is_not_idle(rigs: Rigs, side: Side) -> None:
+    rig = rigs(family="unix", splice=False, idle_timeout=10).start()
+    rig.legs(side)[1]._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    received = stuck(rig, side)
+    for _ in range(5):
+        rig.wait(8)
+        rig.peers(side)[1].receive(8192)
+    assert rig.legs(side)[0].received == received and rig.legs(side)[1].queued
     assert not rig.endings
 
 

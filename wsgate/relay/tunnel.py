@@ -65,7 +65,6 @@ class Tunnel:
         "_answer",
         "_client",
         "_deadline",
-        "_draining",
         "_ending",
         "_half_close",
         "_idleness",
@@ -97,7 +96,6 @@ class Tunnel:
         self._answer = answer
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
-        self._draining = False  # the server's end is the last thing that is waited for
         self._idleness = Idleness(wheel, idle_timeout, self._progress, self._idle)
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> None:
@@ -129,7 +127,7 @@ class Tunnel:
     def ended(self, end: _End) -> None:
         self._note(_closed(end), end.side)
         target = end.other.leg
-        if self._half_close and not self._draining and getattr(target, "half_closes", True):
+        if self._half_close and getattr(target, "half_closes", True):
             target.loseWriteConnection()
             return
         self._finish()
@@ -190,7 +188,6 @@ class Tunnel:
         server = self._server.leg
         drained = cause in {Cause.STOPPING, Cause.DRAINED}
         if drained and self._half_close and not self._server.gone and getattr(server, "half_closes", True):
-            self._draining = True
             server.unregisterProducer()
             self._client.leg.pauseProducing()
             server.loseWriteConnection()
