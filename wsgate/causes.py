@@ -103,6 +103,7 @@ class Cause(Enum):
     REBALANCED = Answer("rebalanced", _G, 0, 1012, 1001, _DEBUG, "moved to another server")
     MAX_AGE = Answer("max_age", _G, 0, 1012, 1001, _DEBUG, "the connection reached its age")
     KICKED = Answer("kicked", _G, 0, 1008, 1001, _INFO, "closed by the operator")
+    MEMORY = Answer("memory", _G, 503, 1013, 1001, _DEBUG, "the gateway is short of memory")
     FULL = Answer("full", _G, 503, 0, 0, _WARN, "too many connections")
     INTERNAL = Answer("internal", _G, 500, 1011, 1011, _WARN, "internal error")
 

@@ -281,10 +281,15 @@ class Connection:
         if now is None or (self._http is not None) and now.listener.mode is not Mode.HTTP:
             self.stop()
 
-    def abort(self) -> None:
-        """Close it at once."""
+    @property
+    def unread(self) -> int:
+        return self.leg.queued if self._http is not None and self.leg is not None else 0
+
+    def abort(self, cause: Cause = Cause.STOPPING) -> None:
         if self._timer is not None:
             self._give_up_unfinished()
+        elif self._http is not None:
+            self._http.give_up(cause)
         elif self.leg is not None:
             self.leg.abortConnection()
 

@@ -120,6 +120,8 @@ class Exchange:
             return
         route = match.route
         self._take(route)
+        if self.connection.runtime.short_of_memory:
+            raise HeadError(Cause.MEMORY, "")
         if route.name in self.connection.runtime.drained_routes:
             raise HeadError(Cause.DRAINED, f"route {route.name} is drained")
         if self.target.encoded_slash and route.encoded_slash == "refuse":

@@ -37,13 +37,18 @@ class Accepted(Protocol):
     @property
     def listener_name(self) -> str: ...
 
+    @property
+    def unread(self) -> int:
+        """Bytes of answers that wait for the client; those of a relay are the relay's."""
+
     def stop(self, *, gently: bool = False) -> None:
         """Close it unless something is going on; ``gently`` after what comes next."""
 
     def dismiss(self, plan: Plan) -> None:
         """A reload took place: close it as ``stop`` does if ``plan`` has no such listener any more."""
 
-    def abort(self) -> None: ...
+    def abort(self, cause: Cause = Cause.STOPPING) -> None:
+        """Close it at once; ``cause`` is that of a request that is being answered."""
 
 
 class Registry:

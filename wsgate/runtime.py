@@ -91,3 +91,4 @@ class Runtime:
     counts: OpenConnections = field(default_factory=OpenConnections)
     live: Registry = field(default_factory=Registry)
     drained_routes: frozenset[str] = frozenset()
+    short_of_memory: bool = False  # no new request is served

@@ -36,6 +36,7 @@ DURATION = Kind("duration", values.duration, "A number and a unit: ``500ms``, ``
 DURATION_OR_OFF = Kind("duration or off", values.duration_or_off, "A duration; ``off`` or ``0`` is never.")
 SIZE = Kind("size", values.size, "Bytes, or with a unit of 1024: ``4096``, ``64k``, ``1m``, ``2g``.")
 SIZE_OR_OFF = Kind("size or off", values.size_or_off, "A size; ``off`` or ``0`` is no limit.")
+MEMORY = Kind("size, auto or off", values.size_or_auto, "A size such as ``512m``; ``off`` or ``0`` is no limit.")
 COUNT = Kind("count", values.count, "A whole number from 0.")
 POSITIVE = Kind("positive count", values.positive, "A whole number from 1.")
 RATE = Kind("rate", values.rate, "How many a second: ``100``, ``0.5``; ``off`` or ``0`` is no limit.")

@@ -88,6 +88,7 @@ class GatewayOptions:
     server_header: str
     workers: int = 1  # 0: one for each processor
     max_connections_per_client: int = 0  # 0: no limit
+    max_memory: int | None = 0  # bytes, 0: no limit, None: from the control group
     drain_delay: float = 0.0
     close_spread: float = 0.0
     drain_reason: str = ""  # empty: that of the table of causes

@@ -75,6 +75,14 @@ _GATEWAY = (
         "Connections of one client address, over all listeners and workers; 0: no limit.",
     ),
     (
+        "max_memory",
+        k.MEMORY,
+        "auto",
+        "Memory of all workers together, an equal part for each: from 95% on requests are refused, above it who keeps "
+        "most is closed. auto: three quarters of the control group's limit (MemoryMax= of systemd) where it has one.",
+        "512m",
+    ),
+    (
         "resolver",
         k.RESOLVERS,
         "",

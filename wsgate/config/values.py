@@ -122,6 +122,16 @@ def size_or_off(text: str) -> int:
         raise BadValue(f"{bad}, or off") from None
 
 
+def size_or_auto(text: str) -> int | None:
+    """As ``size_or_off``; ``auto`` is None: what is found where the gateway runs."""
+    if text == "auto":
+        return None
+    try:
+        return size_or_off(text)
+    except BadValue as bad:
+        raise BadValue(f"{bad}, or auto") from None
+
+
 def size_text(value: int) -> str:
     """A size as an INI says it."""
     unit, factor = next((unit, factor) for unit, factor in _BYTES.items() if value % factor == 0)

@@ -70,6 +70,12 @@ def _status_text(answer: dict[str, Any]) -> str:
         retired = ", retired" if worker["retired"] else ""
         counts = f"{worker['connections']} connections, {worker['relayed']} of them relayed"
         lines.append(f"worker {worker['worker']} (process {worker['pid']}): {counts}{retired}")
+        memory = worker["memory"]
+        if memory["limit"]:
+            lines.append(
+                f"worker {worker['worker']}: memory {memory['used'] >> 20} of {memory['limit'] >> 20} MiB, "
+                f"{memory['state']}, {memory['closed']} closed for it"
+            )
     # Every worker counts for all.
     for name, servers in (answer["workers"][0]["upstreams"] if answer["workers"] else {}).items():
         lines += [f"upstream {name}: {one['server']} {one['state']}, {one['open']} open" for one in servers]

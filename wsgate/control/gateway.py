@@ -23,6 +23,7 @@ from wsgate.control.health import SharedHealth
 from wsgate.control.in_process import InProcessServers
 from wsgate.control.limits import connections_that_fit
 from wsgate.control.material import Material
+from wsgate.control.pressure import MemoryPressure
 from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.scopes import Scope, Selection
 from wsgate.control.standing import Standing
@@ -104,6 +105,7 @@ class Gateway:
             counts=OpenConnections(places, clients),
         )
         self._doors = Doors(self.runtime)
+        self._memory = MemoryPressure(self.runtime, self._doors, self._processes)
         self._standing = Standing(self.runtime, self._random)
         self._rebalancing = Rebalancing(self.runtime, self._processes)
         self._health = SharedHealth(self.runtime, places, self._random, probes=number == 1)
@@ -129,6 +131,7 @@ class Gateway:
         self._doors.change(binds(self.config), sockets, self.material.drained)
         self._health.follow()
         self._rebalancing.start()
+        self._memory.follow()
         self._expire_staples()
 
     def _processes(self) -> int:
@@ -205,6 +208,7 @@ class Gateway:
         self._standing.apply(self.material.drained)
         if not self._retired and self._stopping is None:
             self._doors.change(binds(self.config), staged.sockets, self.material.drained)
+        self._memory.follow()
         for connection in list(self.runtime.live.connections):
             connection.dismiss(self.runtime.plan)
         if removed and self.config.gateway.removed == "drain":
@@ -328,6 +332,7 @@ class Gateway:
             "connections": len(runtime.live.connections),
             "relayed": len(runtime.live),
             "retired": self._retired,
+            "memory": self._memory.facts(),
             "listeners": {name: place.open for name, place in runtime.plan.listeners.items()},
             "upstreams": {name: self._standing.servers(m, now) for name, m in runtime.plan.upstreams.items()},
             "waiting": {name: m.waiting for name, m in runtime.plan.upstreams.items()},

@@ -18,6 +18,7 @@ from wsgate.control.gateway import Gateway
 from wsgate.control.link import Link, connect
 from wsgate.control.material import Material
 from wsgate.control.orders import perform
+from wsgate.control.pressure import volunteer
 from wsgate.runtime import Plan
 
 #: Seconds between two looks of a retired worker at whether somebody is left.
@@ -39,6 +40,7 @@ class Inheritance:
 
 def serve(inherited: Inheritance, link: socket.socket, reactor: Any) -> None:
     """Carry traffic until the end."""
+    volunteer()
     worker = _Worker(inherited, reactor)
     reactor.callWhenRunning(worker.start, link)
     reactor.run(installSignalHandlers=False)

@@ -82,7 +82,7 @@ class HttpEnd:
         self._wheel = wheel
         self._make = make
         self._gone = gone
-        self._flow = Backpressure(leg, wheel, self._stuck)
+        self._flow = Backpressure(leg, wheel, self.give_up)
         self._reader = RequestReader(limits.max_head, limits.max_fields)
         self._phase = Phase.HEAD
         self._serving: Serving | None = None
@@ -379,8 +379,9 @@ class HttpEnd:
 
     # Deadlines
 
-    def _stuck(self) -> None:
-        self._tell_gone(Cause.CLIENT_STUCK)
+    def give_up(self, cause: Cause = Cause.CLIENT_STUCK) -> None:
+        """Close at once, in the middle of an answer."""
+        self._tell_gone(cause)
         self.abort()
 
     def _head_too_late(self) -> None:

@@ -222,6 +222,7 @@ class Frames:
         return Traffic(
             bytes_in=self._client.leg.received,
             bytes_out=self._client.leg.sent,
+            kept=self._client.leg.queued + self._server.leg.queued,
             frames_in=client.frames,
             frames_out=server.frames,
             messages_in=client.messages,

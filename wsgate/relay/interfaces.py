@@ -17,10 +17,14 @@ from wsgate.wire.ws_handshake import Agreed, Upgrade
 
 @dataclass(slots=True)
 class Traffic:
-    """What passed through a relay; ``in`` came from the client, ``out`` went to it."""
+    """What passed through a relay; ``in`` came from the client, ``out`` went to it.
+
+    ``kept`` are the bytes that wait in it now, for either side.
+    """
 
     bytes_in: int = 0
     bytes_out: int = 0
+    kept: int = 0
     frames_in: int = 0
     frames_out: int = 0
     messages_in: int = 0

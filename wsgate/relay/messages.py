@@ -168,6 +168,7 @@ class Messages:
         return Traffic(
             bytes_in=leg.received,
             bytes_out=leg.sent,
+            kept=leg.queued + self._server.leg.queued,
             frames_in=talk.frames,
             frames_out=talk.frames_sent,
             messages_in=talk.messages,

@@ -208,7 +208,8 @@ class Tunnel:
         return False
 
     def traffic(self) -> Traffic:
-        return Traffic(bytes_in=self._client.leg.received, bytes_out=self._client.leg.sent)
+        client, server = self._client.leg, self._server.leg
+        return Traffic(bytes_in=client.received, bytes_out=client.sent, kept=client.queued + server.queued)
 
     # Bookkeeping
 
