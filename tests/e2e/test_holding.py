@@ -29,9 +29,18 @@ INI = """
 [listener web]
 bind = 127.0.0.1:{web}
 
-[route all]
-path = /
+[route frames]
+path = /frames
 upstream = servers
+on_server_loss = hold
+hold_timeout = {timeout}
+{more}
+
+[route messages]
+path = /messages
+upstream = servers
+websocket = messages
+compression = client
 on_server_loss = hold
 hold_timeout = {timeout}
 {more}
@@ -39,6 +48,8 @@ hold_timeout = {timeout}
 [upstream servers]
 servers = {servers}
 """
+
+RELAYS = ["frames", "messages"]
 
 # A server that notes each message before it answers: what is in its file was heard.
 SERVER = """
@@ -163,9 +174,12 @@ async def _restart_under(url: str, backend: Backend) -> tuple[list[Speaker], dic
     return speakers, after
 
 
-def test_a_server_is_restarted_under_two_hundred_websockets(start_gateway: StartGateway, backend: Backend) -> None:
+@pytest.mark.parametrize("relay", RELAYS)
+def test_a_server_is_restarted_under_two_hundred_websockets(
+    start_gateway: StartGateway, backend: Backend, relay: str
+) -> None:
     gateway = start_gateway(INI, servers=f"127.0.0.1:{backend.port}", timeout="30s", more="")
-    talk = _restart_under(gateway.url("web"), backend)
+    talk = _restart_under(gateway.url("web", "/" + relay), backend)
     speakers, after = asyncio.run(asyncio.wait_for(talk, 100))
     heard = backend.heard()
     counts = Counter(heard)
@@ -184,52 +198,56 @@ def test_a_server_is_restarted_under_two_hundred_websockets(start_gateway: Start
 # One at a time
 
 
-def closing(code: int, visits: list[ServerConnection]) -> WebSocketServer:
-    """A server whose first WebSocket is closed with ``code`` after a message; the others echo."""
+def leaving(visits: list[ServerConnection]) -> WebSocketServer:
+    """A server that echoes numbers, and closes with those that are codes."""
 
     def talk(connection: ServerConnection) -> None:
         visits.append(connection)
-        number = len(visits)
         for message in connection:
-            text = str(message)
-            connection.send(f"{number} {text}")
-            if number == 1:
-                connection.close(code)
+            connection.send(message)
+            if int(message):
+                connection.close(int(message))
                 return
 
     return WebSocketServer(talk)
 
 
-@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
-def test_a_server_that_says_that_it_goes_is_replaced(start_gateway: StartGateway, code: int) -> None:
+def test_a_server_that_says_that_it_goes_is_replaced(start_gateway: StartGateway) -> None:
     visits: list[ServerConnection] = []
-    with closing(code, visits) as server:
+    with leaving(visits) as server:
         gateway = start_gateway(INI, servers=server.address, timeout="10s", more="")
-        with open_client(gateway.url("web")) as client:
-            client.send("a")
-            assert client.recv() == "1 a"
-            client.send("b")
-            assert client.recv() == "2 b"
-    assert visits[0].close_code == code, "the server's Close was answered"
+        for relay in RELAYS:
+            for code in (1001, 1011, 1012, 1013):
+                visits.clear()
+                with open_client(gateway.url("web", "/" + relay)) as client:
+                    client.send(str(code))
+                    assert client.recv() == str(code), (relay, code)
+                    # What is said before the gateway has heard the Close goes to the server that goes.
+                    until(lambda: len(visits) == 2, "the next server")
+                    client.send("0")
+                    assert client.recv(timeout=10) == "0", (relay, code)
+                assert visits[0].close_code == code, "the server's Close was answered"
 
 
-@pytest.mark.parametrize("code", [1000, 1008, 4000])
-def test_a_server_that_dismisses_its_client_is_obeyed(start_gateway: StartGateway, code: int) -> None:
+def test_a_server_that_dismisses_its_client_is_obeyed(start_gateway: StartGateway) -> None:
     visits: list[ServerConnection] = []
-    with closing(code, visits) as server:
+    with leaving(visits) as server:
         gateway = start_gateway(INI, servers=server.address, timeout="10s", more="")
-        with open_client(gateway.url("web")) as client:
-            client.send("a")
-            assert client.recv() == "1 a"
-            with pytest.raises(ConnectionClosed):
-                client.recv()
-            assert client.close_code == code
-    assert len(visits) == 1
+        for relay in RELAYS:
+            for code in (1000, 1008, 4000):
+                visits.clear()
+                with open_client(gateway.url("web", "/" + relay)) as client:
+                    client.send(str(code))
+                    assert client.recv() == str(code), (relay, code)
+                    with pytest.raises(ConnectionClosed):
+                        client.recv(timeout=10)
+                    assert client.close_code == code
+                assert len(visits) == 1
 
 
 def test_the_client_is_closed_with_1012_when_nobody_comes_back(start_gateway: StartGateway, backend: Backend) -> None:
     gateway = start_gateway(INI, servers=f"127.0.0.1:{backend.port}", timeout="400ms", more="")
-    with open_client(gateway.url("web")) as client:
+    with open_client(gateway.url("web", "/frames")) as client:
         client.send("a")
         assert client.recv() == "a"
         backend.kill()
@@ -242,7 +260,7 @@ def test_the_client_is_closed_with_1012_when_nobody_comes_back(start_gateway: St
 
 def test_a_client_that_leaves_while_it_is_held_is_answered(start_gateway: StartGateway, backend: Backend) -> None:
     gateway = start_gateway(INI, servers=f"127.0.0.1:{backend.port}", timeout="1h", more="")
-    with open_client(gateway.url("web")) as client:
+    with open_client(gateway.url("web", "/frames")) as client:
         client.send("a")
         assert client.recv() == "a"
         backend.kill()
@@ -269,15 +287,15 @@ def test_the_next_server_takes_over_and_hears_the_first_messages_again(start_gat
     with server("one") as one, server("two") as two:
         servers = f"{one.address} max_fails=0, {two.address} backup"
         gateway = start_gateway(INI, servers=servers, timeout="10s", more="replay = 2")
-        with open_client(gateway.url("web")) as client:
+        with open_client(gateway.url("web", "/frames")) as client:
             for message in ("login", "room 7", "hello"):
                 client.send(message)
                 assert client.recv() == f"one {message}"
             one._server.socket.close()
             client.send("die")
-            answers = [client.recv()]
+            answers = [client.recv(timeout=30) for _ in range(3)]
             client.send("again")
-            answers += [client.recv(timeout=30) for _ in range(3)]
+            answers.append(client.recv())
         assert answers == ["one die", "two login", "two room 7", "two again"]
     assert heard == {"one": ["login", "room 7", "hello", "die"], "two": ["login", "room 7", "again"]}
 
@@ -295,7 +313,7 @@ def test_a_loss_inside_a_message_is_not_held(start_gateway: StartGateway, serve:
 
     server = serve(dies)
     gateway = start_gateway(INI, servers=server.address, timeout="10s", more="")
-    with open_client(gateway.url("web")) as client, pytest.raises(ConnectionClosed):
+    with open_client(gateway.url("web", "/frames")) as client, pytest.raises(ConnectionClosed):
         client.recv(timeout=30)
     assert gateway.records(1)[0]["cause"] == "server_lost"
     assert len(server.visits) == 1
@@ -313,7 +331,7 @@ def test_another_subprotocol_is_no_way_to_go_on(start_gateway: StartGateway) -> 
 
     with WebSocketServer(talk, subprotocols=["a", "b"], select_subprotocol=choose) as server:
         gateway = start_gateway(INI, servers=server.address, timeout="600ms", more="")
-        with open_client(gateway.url("web"), subprotocols=["a", "b"]) as client:
+        with open_client(gateway.url("web", "/frames"), subprotocols=["a", "b"]) as client:
             assert client.subprotocol == "a"
             client.send("x")
             with pytest.raises(ConnectionClosed):
@@ -333,7 +351,10 @@ def test_a_server_that_answers_no_ping_is_replaced_and_its_client_kept(
             timeout="20s",
             more="ping_interval = 200ms\nping_timeout = 300ms",
         )
-        with open_client(gateway.url("web")) as client, open_client(gateway.url("web")) as bystander:
+        with (
+            open_client(gateway.url("web", "/frames")) as client,
+            open_client(gateway.url("web", "/messages")) as bystander,
+        ):
             for one in (client, bystander):
                 one.send("before")
                 assert one.recv() == "before"
@@ -346,10 +367,13 @@ def test_a_server_that_answers_no_ping_is_replaced_and_its_client_kept(
     assert {record["cause"] for record in gateway.records(2)} == {"client_closed"}
 
 
-def test_more_than_is_kept_waits_in_the_client_and_arrives_once(start_gateway: StartGateway, backend: Backend) -> None:
+@pytest.mark.parametrize("relay", RELAYS)
+def test_more_than_is_kept_waits_in_the_client_and_arrives_once(
+    start_gateway: StartGateway, backend: Backend, relay: str
+) -> None:
     gateway = start_gateway(INI, servers=f"127.0.0.1:{backend.port}", timeout="30s", more="hold_buffer = 16k")
     messages = [f"{number}:" + "x" * 32_000 for number in range(400)]
-    with open_client(gateway.url("web")) as client:
+    with open_client(gateway.url("web", "/" + relay), compression=None) as client:
         client.send("a")
         assert client.recv() == "a"
         before = gateway.rss()

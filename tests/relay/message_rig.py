@@ -17,7 +17,8 @@ from websockets.uri import parse_uri
 from tests.doubles.legs import MemoryLeg
 from wsgate.causes import Cause
 from wsgate.config.model import PathKind, PathPattern, ProxyTarget, RelayKind, RelayLimits, Route
-from wsgate.relay.interfaces import Ending, Opening, WebSocketLegs
+from wsgate.relay.choice import websocket_relay
+from wsgate.relay.interfaces import Ending, Opening, Redial, WebSocketLegs
 from wsgate.relay.messages import Messages
 from wsgate.transport.pipes import PipePool
 from wsgate.transport.wheel import TICK, TimerWheel
@@ -152,6 +153,8 @@ class Rig:
         room: int = 1 << 40,
         half_closes: bool = True,
         random: Callable[[int], bytes] | None = None,
+        redial: Redial | None = None,
+        server_leg: type[MemoryLeg] = MemoryLeg,
     ) -> None:
         self.clock = Clock()
         self._later = 0  # calls that come at the end of this turn
@@ -172,7 +175,7 @@ class Rig:
         key = headers["Sec-WebSocket-Key"].encode()
         protocol = subprotocol.encode() if subprotocol else None
         self.client = Peer(MemoryLeg(self._soon, room, half_closes=half_closes), client)
-        self.server = Peer(MemoryLeg(self._soon, room), ServerProtocol(state=OPEN, max_size=None))
+        self.server = Peer(server_leg(self._soon, room), ServerProtocol(state=OPEN, max_size=None))
         handshake: Fields = [
             (b"Upgrade", b"websocket"),
             (b"Connection", b"Upgrade"),
@@ -194,7 +197,8 @@ class Rig:
             False,
         )
         counter = itertools.count(1)
-        self.relay = Messages(
+        relay = websocket_relay(
+            route(bounds, compression, on_message),
             WebSocketLegs(
                 self.client.leg,
                 self.server.leg,
@@ -205,9 +209,11 @@ class Rig:
                 PipePool(),
                 random or (lambda size: next(counter).to_bytes(size, "big")),
                 self.endings.append,
+                redial,
             ),
-            route(bounds, compression, on_message),
         )
+        assert isinstance(relay, Messages)
+        self.relay = relay
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> Rig:
         self.relay.start(from_client, from_server)

@@ -53,6 +53,15 @@ def test_more_than_may_be_kept_is_not_kept_at_all(size: int) -> None:
     assert first.messages == b""
 
 
+@pytest.mark.parametrize("size", [1, len(LONG)])
+def test_the_last_message_that_counts_may_be_too_much_as_well(size: int) -> None:
+    first = FirstMessages(1, len(LONG) - 1)
+    for at in range(0, len(LONG), size):
+        first.feed(LONG[at : at + size])
+    assert first.overflowed
+    assert first.messages == b""
+
+
 @given(st.lists(st.binary(max_size=200), max_size=8), st.integers(0, 5))
 def test_what_is_kept_is_the_beginning_of_what_was_said(payloads: list[bytes], count: int) -> None:
     frames = [encode_frame(BINARY, payload, mask=KEY) for payload in payloads]

@@ -36,7 +36,7 @@ _FRAMES = (
     *("max_frame", "max_message", "max_fragments", "validate_utf8", "ping_interval", "ping_timeout"),
     *("control_rate", "control_burst"),
     *("messages_per_second", "messages_burst", "bytes_per_second", "bytes_burst", "limit_action", "close_timeout"),
-    *("max_age", "max_age_jitter", "slow_consumer_timeout", "buffer"),
+    *("max_age", "max_age_jitter", "slow_consumer_timeout", "buffer", "on_server_loss", *_HOLD),
 )
 _HTTP = (
     *("head_timeout", "body_timeout", "keepalive_timeout", "keepalive_requests", "max_head", "max_fields"),
@@ -108,13 +108,6 @@ NEEDS = (
         "websocket = frames or messages (tunnel sees no frames)",
         ("websocket",),
         lambda x: x.websocket is not RelayKind.TUNNEL,
-    ),
-    Need(
-        "route",
-        ("on_server_loss", *_HOLD),
-        "websocket = frames",
-        ("websocket",),
-        lambda x: x.websocket is RelayKind.FRAMES,
     ),
     Need("route", _HOLD, "on_server_loss = hold", ("on_server_loss",), lambda x: x.on_server_loss == "hold"),
     Need("route", ("ping_timeout",), "ping_interval", ("ping_interval",), lambda x: x.limits.ping_interval > 0),

@@ -229,7 +229,7 @@ class Route:
     encoded_slash: str  # "refuse" or "pass"
     max_body: int  # 0: no limit
     limits: RelayLimits
-    on_server_loss: str = "close"  # or "hold", relay frames only
+    on_server_loss: str = "close"  # or "hold": the client is kept for another server
     hold_buffer: int = 65_536
     hold_timeout: float = 30.0
     replay: int = 0  # the client's first messages, said again to another server

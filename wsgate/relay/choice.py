@@ -9,6 +9,10 @@ from wsgate.relay.tunnel import Tunnel
 
 def websocket_relay(route: Route, legs: WebSocketLegs) -> Relay:
     """The relay for a WebSocket of ``route``; start it to answer the client and let frames pass."""
+    if route.websocket is RelayKind.MESSAGES and legs.redial is not None:
+        from wsgate.relay.holding_messages import HoldingMessages
+
+        return HoldingMessages(legs, route, legs.redial)
     if route.websocket is RelayKind.MESSAGES:
         from wsgate.relay.messages import Messages
 

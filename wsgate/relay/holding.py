@@ -7,24 +7,19 @@ with the old one.
 
 from __future__ import annotations
 
-from select import POLLRDHUP, poll
-
 from wsgate.causes import Cause, Side
 from wsgate.relay.allowance import Allowance
 from wsgate.relay.frame_side import FrameSide
 from wsgate.relay.frames import Frames
 from wsgate.relay.interfaces import Ending, Redial, Traffic, WebSocketLegs
-from wsgate.relay.parked import ParkedLeg, ParkedSide
+from wsgate.relay.loss import has_left, is_leaving
+from wsgate.relay.parked import Kept, ParkedSide
 from wsgate.relay.parting import Parting
 from wsgate.relay.rated_side import RatedSide
 from wsgate.transport.interfaces import Data, Leg
 from wsgate.wire.close_codes import parse_close
 from wsgate.wire.ws_encoding import CLOSE, PING, PONG, encode_frame
-from wsgate.wire.ws_first import FirstMessages
 from wsgate.wire.ws_frames import Control, FrameScanner
-
-#: With these codes a server says that it goes, and not that the client should.
-_LEAVING = frozenset({1001, 1011, 1012, 1013, 1014})
 
 
 class _KeptSide(FrameSide):
@@ -37,17 +32,17 @@ class _KeptSide(FrameSide):
     def dataReceived(self, data: Data) -> None:
         if self.relay.keeps_back(data):
             return
-        if self.relay.first is not None and self.relay.first.wants_more and not self.deaf:
-            self.relay.first.feed(data)
+        if not self.deaf:
+            self.relay.kept.note(data)
         super().dataReceived(data)
 
     def _ends_here(self, control: Control) -> bool:
         if control.opcode == PING:
-            self.relay.last_ping = control.payload
-        if self.relay.is_held and control.opcode == PING:
+            self.relay.kept.last_ping = control.payload
+        if self.relay.kept.is_held and control.opcode == PING:
             self.leg.write(encode_frame(PONG, control.payload))
             return True
-        return super()._ends_here(control) or self.relay.is_held and control.opcode == PONG
+        return super()._ends_here(control) or self.relay.kept.is_held and control.opcode == PONG
 
 
 class _KeptRatedSide(RatedSide, _KeptSide):
@@ -72,24 +67,17 @@ class _LeavingSide(FrameSide):
             super()._close_came(control)
 
     def _leaves(self, control: Control) -> bool:
-        return control.opcode == CLOSE and parse_close(control.payload)[0] in _LEAVING and self.relay.may_hold()
+        return control.opcode == CLOSE and is_leaving(parse_close(control.payload)[0]) and self.relay.may_hold()
 
 
 class HoldingFrames(Frames):
-    """A ``Frames`` whose server can be replaced; ``redial`` finds the next one.
+    """A ``Frames`` whose server can be replaced."""
 
-    ``first`` notes what is said again to a new server, ``last_ping`` is the client's.
-    """
-
-    __slots__ = ("_before", "_late", "_parked", "_redial", "_replay", "first", "last_ping")
+    __slots__ = ("_before", "_late", "kept")
 
     def __init__(self, legs: WebSocketLegs, redial: Redial) -> None:
-        self.first = FirstMessages(redial.replay, redial.buffer) if redial.replay else None
-        self.last_ping = b""
-        self._redial = redial
-        self._replay = b""
+        self.kept = Kept(redial)
         self._late = b""  # said after the server had gone, before that was heard
-        self._parked: ParkedLeg | None = None
         self._before = Traffic()
         super().__init__(legs)
 
@@ -104,15 +92,10 @@ class HoldingFrames(Frames):
 
     # The loss
 
-    @property
-    def is_held(self) -> bool:
-        """Whether there is no server now."""
-        return self._parked is not None
-
     def may_hold(self) -> bool:
         """Whether the client can go on with another server: no message is half passed on, and it has not left."""
         client = self._client
-        if self._ending is not None or self.is_held or self.first is not None and self.first.overflowed:
+        if self._ending is not None or self.kept.is_held or not self.kept.is_whole:
             return False
         if client.gone or client.ended or client.shut or client.deaf or client.said is not None:
             return False
@@ -123,9 +106,9 @@ class HoldingFrames(Frames):
 
         Without this, what a client says in the same turn in which the server is lost would go to the lost one.
         """
-        if self.is_held or self._ending is not None or not self._client.scanner.at_message_boundary:
+        if self.kept.is_held or self._ending is not None or not self._client.scanner.at_message_boundary:
             return False
-        if not self._late and not _has_left(self._server.leg):
+        if not self._late and not has_left(self._server.leg):
             return False
         self._late += data
         self._client.leg.pauseProducing()
@@ -158,20 +141,18 @@ class HoldingFrames(Frames):
         client.leg.unregisterProducer()
         lost.leg.unregisterProducer()
         if not lost.gone:
-            Parting(lost.leg, self._wheel, self._limits.close_timeout).begin()
+            Parting(lost.leg, self._wheel, self._limits.close_timeout).begin(ended=lost.ended)
         if lost.is_asked:
-            client.leg.write(encode_frame(PONG, self.last_ping))
+            client.leg.write(encode_frame(PONG, self.kept.last_ping))
         client.is_asked = False
-        self._replay = self.first.messages if self.first is not None else b""
-        self._parked = parked = ParkedLeg(self._redial.buffer, client.leg.pauseProducing)
-        side = ParkedSide(self, Side.SERVER, parked, self._scanner())
-        self._join(side)
+        parked = self.kept.park(client.leg.pauseProducing)
+        self._join(ParkedSide(self, Side.SERVER, parked, self._scanner()))
         client.resumeProducing()
         late, self._late = self._late, b""
         if late:
             client.dataReceived(late)
-        if self.is_held:
-            self._redial.begin(self)
+        if self.kept.is_held:
+            self.kept.search(self)
 
     def _scanner(self) -> FrameScanner:
         return self._new_scanner(masked=False, deflate=False)
@@ -187,14 +168,13 @@ class HoldingFrames(Frames):
 
     def replace_leg(self, side: Side, leg: Leg, initial: bytes) -> bool:
         """Go on with the server on ``leg``, which is paused: it hears what is replayed, and what was said meanwhile."""
-        parked, self._parked = self._parked, None
-        if parked is None or side is not Side.SERVER:
+        if not self.kept.is_held or side is not Side.SERVER:
             return False
         server, client = self._server_side(leg, self._scanner()), self._client
         self._join(server)
         leg.registerProducer(client, True)
         client.leg.registerProducer(server, True)
-        kept = self._replay + parked.take()
+        kept = self.kept.take()
         if kept:
             leg.write(kept)
         if not leg.queued:
@@ -214,10 +194,7 @@ class HoldingFrames(Frames):
         if self._late:
             self._late = b""
             self._client.leg.resumeProducing()
-        parked, self._parked = self._parked, None
-        if parked is not None:
-            self._redial.stop()
-            self._wheel.after(0, parked.abortConnection)
+        self.kept.stop(self._wheel)
         return ending
 
     def traffic(self) -> Traffic:
@@ -225,13 +202,3 @@ class HoldingFrames(Frames):
         traffic.frames_out += self._before.frames_out
         traffic.messages_out += self._before.messages_out
         return traffic
-
-
-def _has_left(leg: Leg) -> bool:
-    """Whether the peer of ``leg`` has closed or is lost, as the kernel knows it."""
-    descriptor: int = getattr(leg, "fileno", lambda: -1)()
-    if descriptor < 0:
-        return True
-    asked = poll()
-    asked.register(descriptor, POLLRDHUP)  # errors and hang-ups are told without being asked for
-    return bool(asked.poll(0))

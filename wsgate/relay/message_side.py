@@ -28,6 +28,7 @@ class Hold(IntFlag):
     FLOW = 2  # the other side takes what it is sent too slowly
     RATE = 4  # the peer is ahead of its rate
     HOOK = 8  # a hook has not answered yet
+    NEWS = 16  # the other side has left, and its last words have not been heard
 
 
 class MessageSide:
@@ -35,7 +36,8 @@ class MessageSide:
 
     ``shut``: a Close has been sent to this peer, nothing may follow it.  ``said``: the Close that came from it, after
     which nothing is heard.  ``failed``: it broke a rule, and ``verdict`` is the Close that it gets for it shortly.
-    ``fin``: it will send no more.  ``gone``: the leg is lost.
+    ``fin``: it will send no more.  ``gone``: the leg is lost.  ``asked``: pings of the other side that it has not
+    answered.
     """
 
     __slots__ = (
@@ -45,9 +47,9 @@ class MessageSide:
         "_pinged_at",
         "_timer",
         "_told_over",
-        "_unanswered",
         "_waiting",
         "allowance",
+        "asked",
         "dropped",
         "failed",
         "fin",
@@ -83,7 +85,7 @@ class MessageSide:
         self._blind = 0
         self._ping = b""
         self._pinged_at = 0.0
-        self._unanswered = 0  # pings of the other side that this peer has not answered
+        self.asked = 0
         talk.held = True
 
     # What the peer says
@@ -112,7 +114,7 @@ class MessageSide:
 
     def ping(self, payload: bytes) -> None:
         self._pass_control(PING, payload)
-        self.other._unanswered += 1
+        self.other.asked += 1
 
     def pong(self, payload: bytes) -> None:
         if is_pong_to_us(payload, self._ping):
@@ -120,7 +122,7 @@ class MessageSide:
                 self.rtt = self.relay.seconds() - self._pinged_at
                 self._pinged_at = -1.0
         else:
-            self._unanswered = 0
+            self.asked = 0
             self._pass_control(PONG, payload)
 
     def _pass_control(self, opcode: int, payload: bytes) -> None:
@@ -218,7 +220,7 @@ class MessageSide:
         """What this peer says can no longer be passed on: read it, so that its Close and its end are noticed."""
         self._stop_waiting()
         self.allowance = None
-        self.release(Hold.FLOW | Hold.RATE | Hold.HOOK)
+        self.release(Hold.FLOW | Hold.RATE | Hold.HOOK | Hold.NEWS)
 
     def _stop_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -265,13 +267,13 @@ class MessageSide:
         A relayed ping that waits for its pong asks as well: a peer may answer only the latest (RFC 6455 section
         5.5.3), and would leave ours out, or the other side's.
         """
-        if not self._unanswered:
+        if not self.asked:
             self._ping = next_ping(self._ping, self.relay.random)
             self._pinged_at = self.relay.seconds()
             self.talk.sendFrame(PING, self._ping)
 
     def may_ping(self) -> bool:
-        return not (self.shut or self.gone or self.failed)
+        return not (self.shut or self.gone or self.failed or self._held & Hold.NOT_STARTED)
 
     def life(self) -> int:
         if self._held or self.leg.queued:

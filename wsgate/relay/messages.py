@@ -63,18 +63,25 @@ class Messages:
         self._limits: RelayLimits = legs.limits
         self._opening: Opening = legs.opening
         self._wheel: TimerWheel = legs.wheel
-        self._client = MessageSide(self, Side.CLIENT, legs.client, factories().towards_client())
-        self._server = MessageSide(self, Side.SERVER, legs.server, factories().towards_server())
+        self._client = self._client_side(legs.client)
+        self._server = self._server_side(legs.server)
         self._watch = Watch(legs.wheel, legs.limits, self._data_frames, self._watched)
         self.closing = Closing(
-            self._client, self._server, legs.wheel, legs.limits.close_timeout, self._watch.stop, legs.over
+            self._client, self._server, legs.wheel, legs.limits.close_timeout, self._begun, legs.over
         )
+
+    def _client_side(self, leg: Leg) -> MessageSide:
+        return MessageSide(self, Side.CLIENT, leg, factories().towards_client())
+
+    def _server_side(self, leg: Leg) -> MessageSide:
+        return MessageSide(self, Side.SERVER, leg, factories().towards_server())
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> None:
         """Answer the client, then listen to both; what came behind the handshakes comes first."""
         client, server = self._client, self._server
         client.allowance = Allowance.of(self._limits, self._wheel.seconds())
         self._join(client, server)
+        self._feed(client, server)
         self._watch.start(client, server, self.random)
         for side in (client, server):
             side.talk.sit_on(side.leg, side, self._limits, self.random)
@@ -98,6 +105,9 @@ class Messages:
     def _join(self, client: MessageSide, server: MessageSide) -> None:
         client.other, server.other = server, client
         client.talk.towards, server.talk.towards = server.talk, client.talk
+
+    def _feed(self, client: MessageSide, server: MessageSide) -> None:
+        """From now on each leg says to the other side when it takes no more."""
         client.leg.registerProducer(server, True)
         server.leg.registerProducer(client, True)
 
@@ -148,13 +158,14 @@ class Messages:
         if side is Side.CLIENT or not self.at_boundary():
             return False
         old, client = self._server, self._client
-        new = MessageSide(self, Side.SERVER, leg, factories().towards_server())
+        new = self._server_side(leg)
         self._server = self.closing.server = new
         old.leg.unregisterProducer()
         row = Cause.DRAINED.value
         old.talk.send_close(row.to_server, row.text)
         Parting(old.leg, self._wheel, self._limits.close_timeout).begin()
         self._join(client, new)
+        self._feed(client, new)
         self._watch.replace_server(new)
         new.talk.sit_on(leg, new, self._limits, self.random)
         self._take_over(new)
@@ -168,7 +179,6 @@ class Messages:
         return Traffic(
             bytes_in=leg.received,
             bytes_out=leg.sent,
-            kept=leg.queued + self._server.leg.queued,
             frames_in=talk.frames,
             frames_out=talk.frames_sent,
             messages_in=talk.messages,
@@ -180,6 +190,10 @@ class Messages:
     def _data_frames(self) -> int:
         client, server = self._client.talk, self._server.talk
         return client.frames - client.controls + server.frames - server.controls
+
+    def _begun(self) -> None:
+        """It ends."""
+        self._watch.stop()
 
     def _watched(self, cause: Cause) -> None:
         if cause in {Cause.IDLE, Cause.MAX_AGE}:

@@ -19,10 +19,14 @@ class Parting:
         self._timeout = timeout
         self._timer: Timer | None = None
 
-    def begin(self) -> None:
+    def begin(self, *, ended: bool = False) -> None:
+        """``ended``: the peer has closed its direction already, and will not say so again."""
         self._leg.protocol = self
         self._timer = self._wheel.after(self._timeout, self._leg.abortConnection)
-        self._leg.resumeProducing()
+        if ended:
+            self._leg.loseConnection()
+        else:
+            self._leg.resumeProducing()
 
     def dataReceived(self, data: Data) -> None:
         return

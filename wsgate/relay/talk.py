@@ -76,6 +76,7 @@ class Talk(Speech):
 
     # What is used of autobahn's state.
     factory: Any
+    transport: Any
     state: int
     data: bytes
     current_frame: Any
@@ -110,6 +111,11 @@ class Talk(Speech):
         self._max_compressed = limits.max_message + (limits.max_message >> 8) + 1024 if limits.max_message else 0
         self._random = random
         self.makeConnection(leg)
+        leg.protocol = self
+
+    def move_to(self, leg: Leg) -> None:
+        """Go on, on another leg; nothing may have come from the one before."""
+        self.leg = self.transport = leg
         leg.protocol = self
 
     # From the leg

@@ -41,7 +41,7 @@ class FirstMessages:
                 self._count -= frame[0] >= FIN
         if self._count == 0:
             self._buffer = b""
-        elif sum(map(len, self._kept)) + len(self._buffer) > self._most:
+        if sum(map(len, self._kept)) + len(self._buffer) > self._most:
             self.overflowed = True
             self._buffer = b""
             self._kept.clear()
