@@ -1,4 +1,7 @@
-"""The gateway that the suites of relays and faults share: Layer 4 and WebSocket routes, plain, TLS, unix and IPv6."""
+"""The gateway that the suites of relays and faults share: Layer 4 and WebSocket routes, plain, TLS, unix and IPv6.
+
+Deadlines are there to be waited for: no test has to be quicker than one, short of a stall of a second and more.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from tests.doubles.certificates import CertificateAuthority
 from tests.doubles.frames import open_websocket
-from tests.doubles.gateway import running
+from tests.doubles.gateway import Gateway, running
 from tests.doubles.ports import free_port
 from tests.doubles.processes import descriptors
 from tests.doubles.raw import Wire, connect
@@ -39,7 +42,7 @@ upstream = app
 [listener rawidle]
 bind = 127.0.0.1:{rawidle}
 mode = tcp
-idle_timeout = 600ms
+idle_timeout = 1500ms
 upstream = app
 
 [listener rawunix]
@@ -72,6 +75,11 @@ bind = 127.0.0.1:{rawdeaf}
 mode = tcp
 upstream = deaf
 
+[listener rawdialled]
+bind = 127.0.0.1:{rawdialled}
+mode = tcp
+upstream = dialled
+
 [listener web]
 bind = 127.0.0.1:{web}, unix:{dir}/web.sock
 
@@ -85,6 +93,10 @@ key = {key}
 
 [route frames]
 path = /frames/
+upstream = app
+
+[route parting]
+path = /parting/
 upstream = app
 close_timeout = 700ms
 
@@ -103,36 +115,32 @@ upstream = app
 max_message = 1000
 max_fragments = 100
 validate_utf8 = on
-close_timeout = 700ms
+close_timeout = 3s
 
 [route alive]
 path = /alive/
 upstream = app
 ping_interval = 200ms
-ping_timeout = 300ms
-close_timeout = 500ms
+ping_timeout = 1500ms
 
 [route idle]
 path = /idle/
 upstream = app
-idle_timeout = 400ms
+idle_timeout = 1200ms
 ping_interval = 100ms
-close_timeout = 300ms
 
 [route aged]
 path = /aged/
 upstream = app
 max_age = 400ms
 max_age_jitter = 0%
-close_timeout = 300ms
 
 [route quick]
 path = /quick/
 upstream = app
-messages_per_second = 20
+messages_per_second = 1
 messages_burst = 10
 limit_action = close
-close_timeout = 300ms
 
 [route waiting]
 path = /waiting/
@@ -153,11 +161,9 @@ close_timeout = 300ms
 path = /big/
 upstream = app
 max_message = off
-close_timeout = 700ms
 
 [upstream app]
 servers = {app} max_fails=0
-handshake_timeout = 700ms
 
 [upstream byunix]
 servers = unix:{unix_path} max_fails=0
@@ -179,6 +185,10 @@ servers = 127.0.0.1:{closed} max_fails=0
 [upstream deaf]
 servers = {deaf} max_fails=0
 connect_timeout = 600ms
+
+[upstream dialled]
+servers = {deaf} max_fails=0
+connect_timeout = 30s
 """
 
 #: Ways of bytes from a client to a server, by the listener and, for WebSockets, the route.
@@ -245,6 +255,18 @@ def steady(value: Callable[[], Any], what: str, looks: int = 25) -> Any:
 
     until(stays, f"a steady {what}", timeout=30)
     return seen[-1]
+
+
+def until_idle(gateway: Gateway, moved: Callable[[], int], what: str) -> None:
+    """Wait until half a second has passed in which nothing moved and the gateway used next to no processor time."""
+    seen: list[tuple[int, float]] = []
+
+    def idle() -> bool:
+        seen.append((moved(), gateway.cpu()))
+        del seen[:-50]
+        return len(seen) == 50 and seen[0][0] == seen[-1][0] and seen[-1][1] - seen[0][1] < 0.1
+
+    until(idle, f"a gateway that rests, its {what} steady")
 
 
 @contextmanager

@@ -34,6 +34,8 @@ from tests.e2e.shared_site import Backend
 
 BOTH = pytest.mark.parametrize(("listener", "path"), LAYER_4)
 MiB = 1 << 20
+#: Seconds: more than a busy machine takes, less than any deadline that could be at work instead.
+AT_ONCE = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +260,7 @@ def test_a_client_that_resets_is_a_reset_for_its_server_at_once(
     port, began = client.sock.getsockname()[1], time.monotonic()
     client.reset()
     app.visit().wait_over()
-    assert noticed and noticed[0] - began < 0.5
+    assert noticed and noticed[0] - began < AT_ONCE
     assert site.records_of(port)[0]["cause"] == "client_lost"
 
 
@@ -268,10 +270,10 @@ def test_nothing_moves_for_too_long(site: RelaySite, app: Backend) -> None:
     for _ in range(4):
         client.send(b"x")
         assert client.exactly(1) == b"x"
-        client.expect_silence(0.3)
+        client.expect_silence(0.5)
     client.expect_eof()
     record = site.record(client)
-    assert (record["cause"], record["closed_by"]) == ("idle", "gateway") and record["duration"] > 1.2
+    assert (record["cause"], record["closed_by"]) == ("idle", "gateway") and record["duration"] > 2
 
 
 def test_two_who_do_not_read_are_idle_and_cost_nothing(site: RelaySite, app: Backend) -> None:
@@ -288,7 +290,7 @@ def test_two_who_do_not_read_are_idle_and_cost_nothing(site: RelaySite, app: Bac
         client.send(bytes(64 * MiB))
     before = site.gateway.cpu()
     record = site.record(client)
-    assert record["cause"] == "idle" and site.gateway.cpu() - before < 0.3
+    assert record["cause"] == "idle" and site.gateway.cpu() - before < 0.6
     app.visit().wire.released.set()
 
 
@@ -334,7 +336,7 @@ def test_without_a_server_the_client_is_closed_at_once(site: RelaySite) -> None:
     began = time.monotonic()
     client = site.connect("rawnowhere")
     client.expect_gone()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < AT_ONCE
     record = site.record(client)
     assert (record["cause"], record["closed_by"], record["tries"]) == ("connect_failed", "server", 1)
 
@@ -343,13 +345,13 @@ def test_a_server_that_answers_no_syn_is_given_up_in_time(site: RelaySite) -> No
     began = time.monotonic()
     client = site.connect("rawdeaf")
     client.expect_gone()
-    assert 0.5 < time.monotonic() - began < 3
+    assert 0.6 <= time.monotonic() - began < 12
     assert site.record(client)["cause"] == "connect_timeout"
 
 
 def test_a_client_that_leaves_while_a_server_is_dialled_leaves_nothing(site: RelaySite) -> None:
     before = site.sockets()
-    client = site.connect("rawdeaf")
+    client = site.connect("rawdialled")
     client.send(b"never heard")
     until(lambda: site.sockets() > before + 1, "a dial")
     port = client.sock.getsockname()[1]
