@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 
 import pytest
 
+from tests.doubles.waiting import until
 from tests.transport.tls_ends import tcp_pair
+from wsgate.config.options import of_section
 from wsgate.transport.sockets import KEEPALIVE, USER_TIMEOUT, host_of, port_of, tune
 
 
@@ -24,6 +28,9 @@ def options(sock: socket.socket) -> tuple[int, ...]:
     )
 
 
+# The options that end who takes nothing.
+PATIENCE = (("listener", "idle_timeout"), ("listener", "body_timeout"), ("route", "slow_consumer_timeout"))
+
 EXPECTED = (1, 1, *KEEPALIVE, USER_TIMEOUT)
 
 
@@ -32,6 +39,21 @@ def test_a_socket_is_tuned() -> None:
     with ours, theirs:
         tune(ours)
         assert options(ours) == EXPECTED
+
+
+def test_the_kernel_gives_up_later_than_the_gateway() -> None:
+    """It ends who takes nothing even where every probe is answered (row 17 of the faults): who only pauses is not gone,
+    and the gateway's own time-outs say how long that may last."""
+    ours, theirs = tcp_pair()
+    with ours, theirs:
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(1 << 16))
+        until(lambda: ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ETIMEDOUT)
+    slowest = [of_section(section)[name].fallback() for section, name in PATIENCE]
+    assert max(slowest) * 1000 < USER_TIMEOUT
 
 
 def test_a_listening_socket_hands_its_options_on() -> None:

@@ -9,8 +9,11 @@ from typing import Final
 #: Keep-alive probes: seconds of silence before the first, seconds between two, and how many may be lost.
 KEEPALIVE: Final = (60, 15, 4)
 
-#: How long sent bytes may stay unacknowledged (milliseconds, RFC 5482): a peer whose cable was pulled is gone by then.
-USER_TIMEOUT: Final = 120_000
+#: How long what was written may wait for the peer (milliseconds, RFC 5482).  Linux also counts the time in which a peer
+#: that answers every probe takes nothing: who pauses is cut off as who is gone.  So this is longer than the time-outs
+#: by which the gateway tells one from the other (by default a minute for WebSockets and HTTP, ten for Layer 4), and
+#: the last resort where those are off.
+USER_TIMEOUT: Final = 660_000
 
 
 def _known(values: Iterable[tuple[str, int]]) -> tuple[tuple[int, int], ...]:
