@@ -97,7 +97,7 @@ def test_offers_that_cannot_be_agreed_to_are_declined(offered: bytes, sound: byt
 def test_what_the_client_asks_of_the_gateway_is_kept(offer: bytes) -> None:
     rig = Rig(compression="client")
     talk = rig.relay._client.talk
-    talk.sit_on(rig.client.leg, rig.relay._client, limits(), os.urandom)
+    talk.sit_on(rig.client.leg, rig.relay._client, limits(), os.urandom, rig.clock.seconds)
     talk.answer(Upgrade(b"dGhlIHNhbXBsZSBub25jZQ==", (), offer), rig.relay._opening.agreed, [], compress=True)  # type: ignore[attr-defined]
     answer = rig.client.leg.take()
     assert b"Sec-WebSocket-Extensions: " + offer in answer

@@ -173,7 +173,7 @@ class HoldingMessages(Messages):
         self._server = self.closing.server = server
         self._join(self._client, server)
         self._watch.replace_server(server)
-        server.talk.sit_on(leg, server, self._limits, self.random)
+        self._seat(server)
         self._take_over(server)
 
     def search(self) -> None:

@@ -115,6 +115,7 @@ class MessageSide:
     def ping(self, payload: bytes) -> None:
         self._pass_control(PING, payload)
         self.other.asked += 1
+        self.other.talk.asked()
 
     def pong(self, payload: bytes) -> None:
         if is_pong_to_us(payload, self._ping):
@@ -124,6 +125,10 @@ class MessageSide:
         else:
             self.asked = 0
             self._pass_control(PONG, payload)
+
+    def empty(self) -> None:
+        if self.allowance is not None:
+            self.relay.count(self, self.allowance, 0)
 
     def _pass_control(self, opcode: int, payload: bytes) -> None:
         if self.allowance is not None:

@@ -84,7 +84,7 @@ class Messages:
         self._feed(client, server)
         self._watch.start(client, server, self.random)
         for side in (client, server):
-            side.talk.sit_on(side.leg, side, self._limits, self.random)
+            self._seat(side)
         self._take_over(server)
         self._answer(client)
         for side, data in ((client, from_client), (server, from_server)):
@@ -102,6 +102,9 @@ class Messages:
         if isinstance(side.talk, TowardsServer):
             side.talk.take_over(self._opening.upgrade)
 
+    def _seat(self, side: MessageSide) -> None:
+        side.talk.sit_on(side.leg, side, self._limits, self.random, self._wheel.seconds)
+
     def _join(self, client: MessageSide, server: MessageSide) -> None:
         client.other, server.other = server, client
         client.talk.towards, server.talk.towards = server.talk, client.talk
@@ -117,7 +120,7 @@ class Messages:
     # What the sides tell
 
     def count(self, side: MessageSide, allowance: Allowance, size: int) -> None:
-        """Something of ``size`` bytes came; Pings and Pongs count as messages."""
+        """Something of ``size`` bytes came; Pings, Pongs and empty fragments count as messages."""
         now = self._wheel.seconds()
         wait = allowance.take(1, size, now)
         if wait <= 0:
@@ -167,7 +170,7 @@ class Messages:
         self._join(client, new)
         self._feed(client, new)
         self._watch.replace_server(new)
-        new.talk.sit_on(leg, new, self._limits, self.random)
+        self._seat(new)
         self._take_over(new)
         if initial:
             new.talk.dataReceived(initial)
@@ -179,6 +182,7 @@ class Messages:
         return Traffic(
             bytes_in=leg.received,
             bytes_out=leg.sent,
+            kept=leg.queued + self._server.leg.queued,
             frames_in=talk.frames,
             frames_out=talk.frames_sent,
             messages_in=talk.messages,

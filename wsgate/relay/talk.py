@@ -17,6 +17,7 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.python.failure import Failure
 
 from wsgate.config.model import RelayLimits
+from wsgate.relay.flood import Flood
 from wsgate.relay.payloads import Masker, TextCheck, masker_for
 from wsgate.relay.speech import Speech
 from wsgate.transport.interfaces import Data, Leg
@@ -43,6 +44,9 @@ class Heard(Protocol):
 
     def pong(self, payload: bytes) -> None: ...
 
+    def empty(self) -> None:
+        """A frame of a message came that neither carries anything nor is the last."""
+
     def close(self, code: int, reason: str) -> None:
         """``code`` is NO_CODE for an empty Close."""
 
@@ -62,7 +66,7 @@ class Heard(Protocol):
 class Talk(Speech):
     """What both of autobahn's protocols get in front of them; mixed in, so that its methods come first.
 
-    Plain attributes to read: ``frames`` that came, ``controls`` among them, and ``messages``.
+    Plain attributes to read: ``frames`` that came, ``controls`` and ``empties`` among them, and ``messages``.
     ``held`` stops listening at once, between two frames of what has already been read; ``listen`` goes on.
     ``towards`` is the talk that what is heard here is said on: it sends together what was heard together.
     """
@@ -90,8 +94,9 @@ class Talk(Speech):
     towards: Speech
     held = False
     deaf = False
-    frames = controls = messages = 0
+    frames = controls = empties = messages = 0
 
+    _budget: Flood | None = None
     _listening = False
     _rest = b""
     _message: bytes | bytearray = b""
@@ -100,10 +105,21 @@ class Talk(Speech):
     _text: TextCheck | None = None
     _compressed = False
 
-    def sit_on(self, leg: Leg, heard: Heard, limits: RelayLimits, random: Callable[[int], bytes]) -> None:
-        """Become the protocol of ``leg``; what it says is told to ``heard``.  ``random`` gives keys for masks."""
+    def sit_on(
+        self,
+        leg: Leg,
+        heard: Heard,
+        limits: RelayLimits,
+        random: Callable[[int], bytes],
+        seconds: Callable[[], float],
+    ) -> None:
+        """Become the protocol of ``leg``; what it says is told to ``heard``.
+
+        ``random`` gives keys for masks, ``seconds`` is a monotonic clock.
+        """
         self.leg = leg
         self.heard = heard
+        self._budget = Flood.of(limits, seconds)
         self._max_frame = limits.max_frame
         self._max_message = limits.max_message
         self._max_fragments = limits.max_fragments
@@ -249,6 +265,10 @@ class Talk(Speech):
             self._end_control(frame.opcode, self.control_frame_data)
         elif frame.fin:
             self._end_message()
+        elif not frame.length:
+            self.empties += 1
+            if self._may_be_empty():
+                self.heard.empty()
         return None
 
     def _end_message(self) -> None:
@@ -266,11 +286,25 @@ class Talk(Speech):
         self.messages += 1
         self.heard.message(bytes(message), self._binary)
 
+    def _may_be_empty(self) -> bool:
+        """Count a frame that carries nothing, a ping or a pong among them; False where it is one too many."""
+        if self._budget is not None:
+            try:
+                self._budget.spend(self.frames - self.controls - self.empties)
+            except FrameError as error:
+                self._fail_connection(error.code, error.text)
+                return False
+        return True
+
+    def asked(self) -> None:
+        """A ping goes to this peer, which may answer it."""
+        if self._budget is not None:
+            self._budget.asked()
+
     def _end_control(self, opcode: int, payload: bytes) -> None:
-        if opcode == PING:
-            self.heard.ping(payload)
-        elif opcode != CLOSE:
-            self.heard.pong(payload)
+        if opcode != CLOSE:
+            if self._may_be_empty():
+                (self.heard.ping if opcode == PING else self.heard.pong)(payload)
         else:
             try:
                 code, reason = parse_close(payload)
