@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.doubles.gateway import Gateway, start
 from tests.doubles.peers import Script, ScriptedServer
+
+# The time that an example takes is the machine's affair; and the same tree gives the same examples, so that a run fails
+# for what changed.  `pytest --hypothesis-profile=explore` looks for others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("same")
 
 StartGateway = Callable[..., Gateway]
 Serve = Callable[..., ScriptedServer]

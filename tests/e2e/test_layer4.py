@@ -182,6 +182,7 @@ def test_the_servers_end_is_carried_over_and_the_client_goes_on(
     client.send(b"and I go on")
     client.half_close()
     record = site.record(client)
+    app.visit().wait_over()
     assert heard == [b"and I go on"]
     assert (record["cause"], record["closed_by"]) == ("server_closed", "server")
 
