@@ -157,6 +157,11 @@ slow_consumer_timeout = 600ms
 control_rate = off
 close_timeout = 300ms
 
+[route patient]
+path = /patient/
+upstream = app
+close_timeout = 1m
+
 [route big]
 path = /big/
 upstream = app

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ from tests.doubles.frames import (
 )
 from tests.doubles.peers import Script
 from tests.doubles.raw import EndOfStream, Wire, connect
+from tests.doubles.raw_tls import client_context, connect_tls
 from tests.doubles.scripts import echoes_frames, holds, in_turn, reads_only, resets, sends, upgrades
 from tests.doubles.waiting import until
 from tests.doubles.websocket_peers import WebSocketServer, open_client
@@ -331,30 +334,85 @@ def test_the_library_is_told_that_its_message_is_too_big(site: RelaySite, app: B
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
 
 
-def test_a_million_empty_fragments_are_cut_off_quickly(site: RelaySite, app: Backend) -> None:
-    """Row 13."""
-    app.runs(upgrades(reads_only))
-    client = site.open("/parting/")
-    before, began = site.gateway.rss(), time.monotonic()
-    many = encode(CONTINUATION, fin=False) * 10_000
-    client.send(encode(TEXT, fin=False))
+FLOODS = {
+    "empty fragments": encode(CONTINUATION, fin=False),
+    "pings": encode(PING),
+    "pongs": encode(PONG),
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_a_million_frames_that_carry_nothing_are_cut_off_quickly(site: RelaySite, app: Backend, what: str) -> None:
+    """Rows 12 and 13, with what is the default: whoever floods reads its Close all the same, and nothing is kept.
+
+    They are cut off by their number, before a million has been sent: no clock is asked.
+    """
+    app.runs(upgrades(reads_frames))
+    client = site.open("/patient/")
+    before = site.gateway.rss()
+    many = FLOODS[what] * 1000
+    port = client.sock.getsockname()[1]
 
     def floods() -> None:
-        try:
-            for _ in range(100):
+        client.send(encode(TEXT, fin=False))
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
                 client.send(many)
-        except OSError:
-            return
 
     sender = threading.Thread(target=floods)
     sender.start()
-    assert read_frame(client).close_code == 1008
-    assert time.monotonic() - began < 20
+    frame = read_frame(client)
+    while frame.opcode == PONG:
+        frame = read_frame(client)
+    assert (frame.close_code, frame.close_reason) == (1008, "too many control frames and empty fragments")
     sender.join()
+    client.reset()
+    record = site.records_of(port)[0]
     assert site.gateway.rss() - before < 4 << 20
+    assert (record["cause"], record["closed_by"]) == ("client_limit", "client")
+    assert record["detail"] == "too many control frames and empty fragments"
+    assert 5000 <= record["frames_in"] < 16_384, "the budget is used up before any other limit"
+
+
+def reads_frames(wire: Wire) -> None:
+    """Answers pings and the Close, as fast as it can."""
+    with contextlib.suppress(EndOfStream, OSError):
+        while (frame := read_frame(wire)).opcode != CLOSE:
+            if frame.opcode == PING:
+                wire.send(encode(PONG, frame.payload, mask=b""))
+        wire.send(encode(CLOSE, frame.payload, mask=b""))
+
+
+def test_thousands_of_pings_among_messages_are_answered(site: RelaySite, app: Backend) -> None:
+    """More of them than the budget holds: messages fill it again, and answers are free."""
+    app.runs(upgrades(reads_frames))
+    client = site.open("/patient/")
+    both = text("x") + encode(PING, b"y")
+    for _ in range(20):
+        client.send(both * 300)
+        for _ in range(300):
+            assert read_frame(client) == Frame(PONG, b"y")
+    client.send(close(1000))
+    assert read_frame(client).close_code == 1000
+    client.expect_eof()
     record = site.record(client)
-    assert record["cause"] == "client_limit"
-    assert 5000 <= record["frames_in"] < 16_384, "the budget of empty frames ends before the fragments of one message"
+    assert (record["cause"], record["frames_in"]) == ("client_closed", 12_001)
+
+
+def test_under_tls_1_2_who_breaks_a_rule_is_closed_without_waiting_for_it(site: RelaySite, app: Backend) -> None:
+    """No direction can end alone there, and a client that broke a rule is not heard: silence ends it, long before the
+    minute that this route has for a closing handshake."""
+    app.runs(upgrades(reads_frames))
+    version = ssl.TLSVersion.TLSv1_2
+    client = connect_tls(site.gateway.where("secure"), client_context(str(site.ca_path), version=version))
+    with client:
+        open_websocket(client, "/patient/")
+        client.send(text("sound") + encode(3))
+        assert read_frame(client).close_code == 1002
+        client.send(close(1002))
+        client.expect_eof()
+        port = client.sock.getsockname()[1]
+    assert site.records_of(port)[0]["cause"] == "client_protocol"
 
 
 def test_a_ping_flood_of_one_who_does_not_read_is_cut_off(site: RelaySite, app: Backend) -> None:

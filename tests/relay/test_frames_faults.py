@@ -10,7 +10,7 @@ from tests.doubles.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, 
 from tests.relay.frame_rig import Rig
 from tests.relay.message_rig import limits
 from wsgate.causes import Cause, Side
-from wsgate.relay.frames import VERDICT_WAIT
+from wsgate.relay.frames import SILENCE, VERDICT_WAIT
 
 BOTH = pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
 
@@ -214,17 +214,43 @@ def test_faults_on_both_sides_are_each_told_their_own() -> None:
 
 
 @BOTH
-def test_a_leg_that_cannot_half_close_is_closed_at_the_deadline(side: Side) -> None:
+def test_a_leg_that_cannot_half_close_is_closed_when_its_peer_is_silent(side: Side) -> None:
     """TLS 1.2: a peer that waits for us is not left alone, and its Close is not lost in a reset before."""
-    rig = Rig(limits(close_timeout=2), half_closes=False).start()
+    rig = Rig(limits(close_timeout=20), half_closes=False).start()
     peer, other = rig.peers(side)
     peer.leg.arrive(b"\xff\xff")
     other.close(1001)
     other.leg.end()
-    rig.wait(1.5)
+    for _ in range(10):
+        rig.wait(0.4)
+        peer.leg.arrive(bytes(1000))
     assert peer.close_heard is not None and not peer.leg.closed
-    rig.wait(0.7)
+    rig.wait(2 * SILENCE + 0.1)
     assert peer.leg.closed and not peer.leg.aborted
+    rig.wait(0.1)
+    assert rig.cause is (Cause.CLIENT_PROTOCOL if side is Side.CLIENT else Cause.SERVER_PROTOCOL)
+
+
+def test_a_leg_that_cannot_half_close_is_closed_once_its_close_is_taken() -> None:
+    rig = Rig(limits(close_timeout=20), half_closes=False, room=50).start()
+    rig.client.reads = False
+    rig.server.say(BINARY, bytes(100))
+    rig.client.leg.arrive(b"\xff\xff")
+    rig.wait(5)
+    assert rig.client.leg.queued and not rig.client.leg.closed
+    rig.client.reads = True
+    rig.wait(2 * SILENCE)
+    assert rig.client.leg.closed and not rig.client.leg.aborted
+    assert rig.client.close_heard is not None and rig.client.close_heard[0] == 1002
+
+
+def test_two_legs_that_cannot_half_close_are_closed_together() -> None:
+    rig = Rig(limits(close_timeout=20), half_closes=False).start()
+    for peer in (rig.client, rig.server):
+        peer.leg.arrive(b"\xff\xff")
+    rig.wait(2 * SILENCE + 0.1)
+    assert rig.client.leg.closed and rig.server.leg.closed
+    assert rig.cause is Cause.CLIENT_PROTOCOL
 
 
 @BOTH

@@ -28,6 +28,10 @@ from wsgate.wire.ws_rules import FrameRules
 #: behind the answers to the frames before it, as from a server without a gateway.
 VERDICT_WAIT = 1.0
 
+#: Seconds of silence after which a leg that cannot half-close (TLS 1.2) is closed towards one that broke a rule: what
+#: it had under way must not turn its Close into a reset.
+SILENCE = 0.5
+
 _FAULTS = {
     Side.CLIENT: {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG},
     Side.SERVER: {1007: Cause.SERVER_PAYLOAD, 1008: Cause.SERVER_LIMIT, 1009: Cause.SERVER_TOO_BIG},
@@ -62,6 +66,7 @@ class Frames:
         "_limits",
         "_over",
         "_server",
+        "_silence",
         "_verdict_timer",
         "_watch",
         "_wheel",
@@ -85,6 +90,7 @@ class Frames:
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
         self._verdict_timer: Timer | None = None
+        self._silence: Timer | None = None
 
     def _new_scanner(self, *, masked: bool, deflate: bool) -> FrameScanner:
         limits = self._limits
@@ -145,7 +151,24 @@ class Frames:
             side.leg.loseConnection()
         elif side.deaf:
             # What it still sends is read and dropped, so that its Close is not lost in a reset.
-            side.leg.loseWriteConnection()
+            if getattr(side.leg, "half_closes", True):
+                side.leg.loseWriteConnection()
+            elif self._silence is None:
+                self._await_silence()
+
+    def _await_silence(self) -> None:
+        sides = [side for side in (self._client, self._server) if side.deaf and side.shut and not side.gone]
+        dropped = [side.dropped for side in sides]
+
+        def look() -> None:
+            self._silence = None
+            if any(side.leg.queued for side in sides) or dropped != [side.dropped for side in sides]:
+                self._await_silence()
+                return
+            for side in sides:
+                side.leg.loseConnection()
+
+        self._silence = self._wheel.after(SILENCE, look)
 
     def ended(self, side: FrameSide) -> None:
         """FIN.  Behind a Close it is the last of a closing handshake, and without one a loss."""
@@ -303,8 +326,8 @@ class Frames:
 
     def _done(self, ending: Ending) -> None:
         self._watch.stop()
-        for timer in (self._deadline, self._verdict_timer):
+        for timer in (self._deadline, self._verdict_timer, self._silence):
             if timer is not None:
                 timer.cancel()
-        self._deadline = self._verdict_timer = None
+        self._deadline = self._verdict_timer = self._silence = None
         self._over(ending)
