@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from wsgate.config.load import parse_config
+from wsgate.config.model import Address, Server
 from wsgate.control.changes import changes, fixed
 from wsgate.control.material import Material
 from wsgate.tls.material import TlsMaterial
@@ -51,6 +53,17 @@ def test_bytes_are_told_of_but_never_told() -> None:
 
 def test_names_that_resolve_to_something_else() -> None:
     assert changes(material(), material(address="192.0.2.9")) == ["app.example.org:80: now 192.0.2.9"]
+
+
+def test_files_and_records_that_name_other_servers() -> None:
+    before = material(BASE.replace("app.example.org:80", "srv:_ws._tcp.example.org"))
+    one, two = (Server(Address("192.0.2.1", port)) for port in (80, 81))
+    known, more, none = (
+        replace(before, found={"pool/srv:_ws._tcp.example.org": servers}) for servers in ((one,), (one, two), ())
+    )
+    assert changes(known, known) == changes(before, known) == []
+    assert changes(known, more) == ["[upstream pool] srv:_ws._tcp.example.org: now 192.0.2.1:80, 192.0.2.1:81"]
+    assert changes(known, none) == ["[upstream pool] srv:_ws._tcp.example.org: now no server"]
 
 
 def test_what_only_a_new_process_can_do() -> None:

@@ -53,6 +53,9 @@ class Workers:
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
         return self.ready
 
+    def discover(self, publish: Callable[[Any, Any], None]) -> None:
+        self.publish = publish
+
     def run_apps(self, apps: Iterable[App]) -> None:
         assert not tuple(apps)
 
@@ -80,6 +83,9 @@ class Workers:
 
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
         return succeed(None)
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
 
 class World:

@@ -120,6 +120,18 @@ def test_a_worker_that_is_told_to_end_says_goodbye(gateway: Gateway) -> None:
         assert len(closed) == victim["relayed"]
 
 
+def test_a_drained_worker_has_its_successor_at_once(gateway: Gateway) -> None:
+    with ExitStack() as stack:
+        wires = open_many(gateway, stack, 6)
+        victim = max(workers(gateway), key=lambda worker: worker["relayed"])
+        obeyed(gateway, "drain", kind="worker", name=str(victim["worker"]), wait=False)
+        # Nobody answers the Closes yet, so that the drain goes on.
+        until(lambda: sum(not worker["retired"] for worker in workers(gateway)) == 2, "two that accept")
+        assert victim["pid"] in pids(gateway)
+        until(lambda: sum(not lives(wire) for wire in wires) == victim["relayed"], "its Closes")
+    until(lambda: victim["pid"] not in pids(gateway) and len(pids(gateway)) == 2, "the end of the drained one")
+
+
 def test_a_stopped_worker_is_replaced(gateway: Gateway) -> None:
     victim = pids(gateway)[0]
     os.kill(victim, signal.SIGSTOP)

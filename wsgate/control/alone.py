@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from wsgate.config.model import App
 from wsgate.control.demo_apps import DemoApps
+from wsgate.control.discovery import Discovery, Resolved, Servers
 from wsgate.control.gateway import Gateway
 from wsgate.control.material import Material
 from wsgate.control.orders import perform
@@ -25,6 +26,9 @@ class Workers(Protocol):
 
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
         """Accept on duplicates of ``sockets``; fires when all do."""
+
+    def discover(self, publish: Callable[[Resolved, Servers], None]) -> None:
+        """Call ``publish`` when servers of names, SRV records or files have come or gone, from the start on."""
 
     def run_apps(self, apps: Iterable[App]) -> None:
         """Run these demo servers, and no others any more."""
@@ -48,6 +52,9 @@ class Workers(Protocol):
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
         """End all of it; may be asked again, with ``at_once``."""
 
+    def facts(self) -> dict[str, Any]:
+        """What an operator asks about processes, as JSON has it."""
+
 
 class Alone:
     """One gateway in this process; it is there from ``build`` on."""
@@ -57,6 +64,7 @@ class Alone:
         self._wall = wall
         self._apps = DemoApps(reactor)
         self._gateway: Gateway | None = None
+        self._discovery: Discovery | None = None
 
     @property
     def gateway(self) -> Gateway:
@@ -70,7 +78,14 @@ class Alone:
         return material
 
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
-        return maybeDeferred(self.gateway.start, _duplicates(sockets))
+        return maybeDeferred(self.gateway.start, _duplicates(sockets)).addCallback(self._look_for_servers)
+
+    def discover(self, publish: Callable[[Resolved, Servers], None]) -> None:
+        self._discovery = Discovery(self._reactor, lambda: self.gateway.material, publish)
+
+    def _look_for_servers(self, _: object) -> None:
+        if self._discovery is not None:
+            self._discovery.follow()
 
     def run_apps(self, apps: Iterable[App]) -> None:
         self._apps.change(tuple(apps))
@@ -82,7 +97,7 @@ class Alone:
         return maybeDeferred(self.gateway.prepare, material, _duplicates(added)).addCallback(lambda _: material)
 
     def commit(self) -> Deferred[Any]:
-        return maybeDeferred(self.gateway.commit)
+        return maybeDeferred(self.gateway.commit).addCallback(self._look_for_servers)
 
     def drop(self) -> Deferred[Any]:
         return maybeDeferred(self.gateway.drop)
@@ -94,7 +109,12 @@ class Alone:
         raise ScopeError("with workers = 1 there is no worker apart from the gateway")
 
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
+        if self._discovery is not None:
+            self._discovery.stop()
         return self.gateway.stop(at_once=at_once).addCallback(lambda _: self._apps.stop())
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
 
 def _duplicates(sockets: Mapping[str, socket.socket]) -> dict[str, socket.socket]:

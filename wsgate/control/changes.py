@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from wsgate.config.model import Config
-from wsgate.control.material import Material
+from wsgate.control.material import Material, source_key
 
 
 def changes(before: Material, after: Material) -> list[str]:
@@ -23,7 +23,18 @@ def changes(before: Material, after: Material) -> list[str]:
         for name in sorted(names)
         if before.resolved[name] != after.resolved[name]
     ]
+    lines += _found(before, after)
     return lines
+
+
+def _found(before: Material, after: Material) -> Iterator[str]:
+    """Which files and SRV records name other servers than before."""
+    for name, upstream in after.config.upstreams.items():
+        for server in upstream.servers:
+            key = source_key(name, server)
+            if key in before.found and before.found[key] != after.found.get(key):
+                now = ", ".join(map(str, after.found.get(key, ())))
+                yield f"[upstream {name}] {server}: now {now or 'no server'}"
 
 
 def fixed(before: Config, after: Config) -> list[str]:

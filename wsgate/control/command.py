@@ -66,6 +66,9 @@ def _status_text(answer: dict[str, Any]) -> str:
     if answer["failed_reloads"]:
         lines.append(f"failed reloads: {answer['failed_reloads']}")
     lines += [f"drained: {scope}" for scope in answer["drained"]]
+    control = answer.get("control")
+    if control:
+        lines.append(f"control process (process {control['pid']}): up {control['uptime']:.0f} s")
     for worker in answer["workers"]:
         retired = ", retired" if worker["retired"] else ""
         counts = f"{worker['connections']} connections, {worker['relayed']} of them relayed"

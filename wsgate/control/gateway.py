@@ -59,8 +59,8 @@ class _Staged:
 class Gateway:
     """Everything that runs in one process.  ``reactor`` is a Twisted reactor with reader and timer methods.
 
-    ``places`` and ``clients`` count for all workers, by default for this process alone.  ``before`` is a plan whose TLS
-    contexts are used again: that of the parent, from which this process was forked.
+    ``places`` and ``clients`` count for all workers, by default for this process alone, which then ``probes`` too.
+    ``before`` is a plan whose TLS contexts are used again: that of the parent, from which this process was forked.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Gateway:
         clients: Places | None = None,
         before: Plan | None = None,
         number: int = 1,
+        probes: bool = True,
     ) -> None:
         self.material = material
         self.number = number
@@ -108,7 +109,7 @@ class Gateway:
         self._memory = MemoryPressure(self.runtime, self._doors, self._processes)
         self._standing = Standing(self.runtime, self._random)
         self._rebalancing = Rebalancing(self.runtime, self._processes)
-        self._health = SharedHealth(self.runtime, places, self._random, probes=number == 1)
+        self._health = SharedHealth(self.runtime, places, self._random, probes=probes)
 
     @property
     def config(self) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -26,6 +27,13 @@ DUMP_TIME = 0.3
 DUMP_SIZE = 64 * 1024
 
 
+#: The numbers of those that are no workers.
+CONTROL, APPS = 0, -1
+_NAMES = {CONTROL: "the control process", APPS: "the process of the demo servers"}
+
+Heard = Callable[[str, Any], None]
+
+
 class State(Enum):
     """What is expected of a worker."""
 
@@ -34,20 +42,28 @@ class State(Enum):
     STOPPING = "stopping"
 
 
+def says_nothing(order: str, facts: Any) -> None:
+    """What is heard of a child that has nothing to tell.  Raises LinkError."""
+    raise LinkError(f"a worker does not say {order}")
+
+
 class Hand:
     """A child.  ``ended`` fires with it when it has been reaped; ``how`` then tells how it ended."""
 
-    def __init__(self, number: int, row: int, reactor: Any, child: Child, started: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, row: int, reactor: Any, child: Child, started: Callable[[], None], heard: Heard
+    ) -> None:
         self.number = number
         self.row = row
         self.pid = child.pid
         self.since = reactor.seconds()
         self.state = State.SERVING
-        self.started = False
+        self.started = False  # whether it has said that it does its work
         self.ended: Deferred[Hand] = Deferred()
         self.how = ""
         self._reactor = reactor
         self._told = started
+        self._heard = heard
         self._stacks = child.stacks
         self._unanswered = 0
         self._killed = False
@@ -63,9 +79,19 @@ class Hand:
         main: Main,
         keep: Iterable[socket.socket],
         started: Callable[[], None] = lambda: None,
+        heard: Heard = says_nothing,
     ) -> Self:
-        """Start a child that runs ``main(link, reactor)`` and has the sockets ``keep``."""
-        return cls(number, row, reactor, fork(main, keep), started)
+        """Start a child that runs ``main(link, reactor)`` and has the sockets ``keep``.
+
+        ``heard(order, facts)`` is called for what it says besides that it has ``started``; it may raise WsgateError or
+        ValueError.
+        """
+        return cls(number, row, reactor, fork(main, keep), started, heard)
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return _NAMES.get(self.number) or f"worker {self.number}"
 
     @property
     def linked(self) -> bool:
@@ -78,12 +104,11 @@ class Hand:
             failure.raiseException()
 
     def _obey(self, order: str, payload: bytes, sockets: dict[str, socket.socket]) -> bool:
-        """What a child may tell; nothing that it says is acted upon otherwise."""
         for sock in sockets.values():
             sock.close()
         if order != "started":
-            raise LinkError(f"a worker does not say {order}")
-        if not self.started:
+            self._heard(order, json.loads(payload))
+        elif not self.started:
             self.started = True
             self._told()
         return True
@@ -94,9 +119,7 @@ class Hand:
         """Ask whether it turns; after ``limit`` questions without an answer it is replaced."""
         if self._unanswered > limit and not self._killed:
             self._killed = True
-            _log.error(
-                "worker {number} (process {pid}) does not answer: it is replaced", number=self.number, pid=self.pid
-            )
+            _log.error("{name} (process {pid}) does not answer: it is replaced", name=self.name, pid=self.pid)
             self._signal(DUMP)
             self._reactor.callLater(DUMP_TIME, self._kill_stuck)
         elif not self._killed:
@@ -109,7 +132,7 @@ class Hand:
     def _kill_stuck(self) -> None:
         self._stacks.seek(0)
         dump = self._stacks.read(DUMP_SIZE).decode(errors="replace")
-        _log.error("worker {number} was here:\n{dump}", number=self.number, dump=dump or "(it could not tell)")
+        _log.error("{name} was here:\n{dump}", name=self.name, dump=dump or "(it could not tell)")
         self.kill()
 
     def kill(self) -> None:

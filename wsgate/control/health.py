@@ -1,7 +1,7 @@
-"""What probes say of servers, for all workers: the first one probes, and all look at the board where it stands.
+"""What probes say of servers: one process probes, and all look at the board where it stands.
 
-A server that is down is counted there once, under a key of its own; what the probing worker has counted is gone when
-that worker is, and its successor finds out anew.
+A server that is down is counted there once, under a key of its own.  Where there are workers the parent counts it, from
+what the control process tells.
 """
 
 from __future__ import annotations

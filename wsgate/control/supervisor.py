@@ -20,7 +20,6 @@ from wsgate.control.alone import Workers
 from wsgate.control.build import system_resolver
 from wsgate.control.certificates import CertificateNotices
 from wsgate.control.changes import changes, fixed
-from wsgate.control.discovery import Discovery
 from wsgate.control.doors import binds
 from wsgate.control.gateway import addresses
 from wsgate.control.limits import check_descriptors
@@ -77,7 +76,7 @@ class Supervisor:
         self._serves = False  # whether all workers have begun to accept
         self._reloading = False
         self._news: tuple[dict[str, tuple[str, ...]], dict[str, tuple[Server, ...]]] = ({}, {})
-        self._discovery = Discovery(reactor, lambda: self.material, self.discovered)
+        workers.discover(self.discovered)
         self._asked: list[Deferred[dict[str, Any]]] = []
         self._delay: Any = None
         self._privileges = Privileges()
@@ -128,7 +127,6 @@ class Supervisor:
     def _started(self, _: object) -> None:
         self._serves = True
         self.ready = self.stopping is None
-        self._discovery.follow()
         for line in addresses(self.config, self.sockets.bound):
             _log.info("{line}", line=line)
         self._certificates.tell()
@@ -230,7 +228,6 @@ class Supervisor:
             self.told("ready")
         for one in asked:
             one.callback(report)
-        self._discovery.follow()
         if self._asked:
             self._reload()
         elif any(self._news):
@@ -300,7 +297,6 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._delay = None
-        self._discovery.stop()
         self._certificates.stop()
         self._acme.stop()
         stopped = maybeDeferred(self.workers.stop)
@@ -327,6 +323,7 @@ class Supervisor:
             "drained": sorted(map(str, self.material.drained)),
             "listening": addresses(self.config, self.sockets.bound) if self.sockets.bound else [],
             "certificates": self._certificates.facts() if self._material else [],
+            **self.workers.facts(),
         }
         asked = self.workers.ask("status", {"connections": connections}) if self._material else succeed([])
         return asked.addCallback(lambda found: {**facts, "workers": found})

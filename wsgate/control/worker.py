@@ -27,7 +27,7 @@ LOOK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What a worker has from its parent; ``plan`` is the parent's, for its TLS contexts."""
+    """What a process has from its parent; ``plan`` is the parent's, for its TLS contexts."""
 
     number: int
     row: int
@@ -75,6 +75,7 @@ class _Worker:
                 clients=ClientPlaces(inherited.board, inherited.row),
                 before=inherited.plan,
                 number=inherited.number,
+                probes=False,
             )
             self._gateway.start(inherited.sockets)
         except Exception:
