@@ -22,6 +22,7 @@ UNITS = 8
 #: Calls of the gateway's functions, and system calls, for one unit.
 BUDGET = {
     "frames": (13, 4),
+    "messages": (48, 5),
     "tunnel": (9, 4),
     "layer 4": (9, 4),
     "tls": (24, 4),
@@ -52,6 +53,10 @@ key = {key}
 [route frames]
 path = /frames
 upstream = server
+[route messages]
+path = /messages
+upstream = server
+websocket = messages
 [route tunnel]
 path = /tunnel
 upstream = server
@@ -185,6 +190,11 @@ def check(work: Work, calls: float, system: float) -> None:
 
 def test_an_echo_of_frames(site: Site) -> None:
     check(site.echoes(*site.open("/frames", site.connect("web"))), *BUDGET["frames"])
+
+
+def test_an_echo_of_messages(site: Site) -> None:
+    """autobahn's own calls are not counted."""
+    check(site.echoes(*site.open("/messages", site.connect("web"))), *BUDGET["messages"])
 
 
 def test_an_echo_through_a_tunnel(site: Site) -> None:

@@ -162,7 +162,7 @@ class Talk(Speech):
         self._listening = True
         self.towards.collect()
         try:
-            while not (self.held or self.deaf) and (self.processData() or self._next_piece()):
+            while not (self.held or self.deaf) and (self.processData() or self._rest and self._next_piece()):
                 pass
         finally:
             self._listening = False
@@ -175,8 +175,6 @@ class Talk(Speech):
 
     def _next_piece(self) -> bool:
         rest = self._rest
-        if not rest:
-            return False
         size = PIECE
         if self.current_frame is not None:
             size += self.current_frame.length - self.current_frame_masker.pointer()
@@ -200,16 +198,18 @@ class Talk(Speech):
         if frame.opcode >= CLOSE:
             self.control_frame_data = b""
             return
-        if not self.inside_message:
+        if self.inside_message:
+            self._fragments += 1
+            self._wire_size += frame.length
+        else:
             self._begin_message(frame)
-        self._fragments += 1
-        self._wire_size += frame.length
         self._check_sizes(frame.length)
 
     def _begin_message(self, frame: Any) -> None:
         self.inside_message = True
         self._message = b""
-        self._fragments = self._wire_size = 0
+        self._fragments = 1
+        self._wire_size = frame.length
         self._binary = frame.opcode == BINARY
         self._text = TextCheck() if frame.opcode == TEXT else None
         self._compressed = frame.rsv == RSV1 >> 4
