@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 SUITE := .venv-conformance
 SUITE_LOCK := requirements/conformance.txt
+RIVALS := .venv-bench
+RIVALS_LOCK := requirements/bench.txt
 RELAYS := frames messages tunnel
 CONFORMANCE := $(SUITE)/bin/python tests/conformance/abts/run_abts.py --proxy wsgate --strict
 
@@ -26,7 +28,8 @@ help:
 	@echo "make check        ruff, formatting and types"
 	@echo "make format       apply ruff's fixes and formatting"
 	@echo "make conformance  the Autobahn Testsuite through every relay; conformance-core: the quick part"
-	@echo "make bench        the gateway beside nginx (ARGS='--help' for the choices)"
+	@echo "make bench        the gateway beside nginx, HAProxy and others, into docs/performance.rst (about 15 minutes;"
+	@echo "                  ARGS=--quick for a look, ARGS=--help for the choices)"
 	@echo "make lock         pin the requirements again (ARGS=--upgrade for newer ones)"
 	@echo "make docs         write the reference of options again"
 	@echo "make dist         build the sdist and the wheel"
@@ -49,9 +52,15 @@ $(SUITE)/.installed: $(SUITE_LOCK)
 	$(SUITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(SUITE_LOCK)
 	@touch $@
 
+$(RIVALS)/.installed: $(RIVALS_LOCK)
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(RIVALS_LOCK)
+	@touch $@
+
 lock: $(VENV)/.installed
 	$(COMPILE) --extra test --extra dev --output-file $(LOCK) setup.cfg
 	$(COMPILE) --output-file $(SUITE_LOCK) requirements/conformance.in
+	$(COMPILE) --output-file $(RIVALS_LOCK) requirements/bench.in
 
 # ---- use ------------------------------------------------------------------------------------------------------------
 
@@ -84,8 +93,8 @@ conformance-core: venv $(SUITE)/.installed
 		WSGATE_RELAY=$$relay WSGATE_PYTHON=$(CURDIR)/$(BIN)/python $(CONFORMANCE) --preset core $(ARGS); \
 	done
 
-bench: venv
-	$(BIN)/python bench/run.py $(ARGS)
+bench: venv $(RIVALS)/.installed
+	@$(BIN)/python -m bench $(ARGS)
 
 # ---- products -------------------------------------------------------------------------------------------------------
 
@@ -101,4 +110,4 @@ clean:
 	find wsgate tests bench twisted -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(SUITE)
+	rm -rf $(VENV) $(SUITE) $(RIVALS)

@@ -1,25 +1,27 @@
-"""What is measured: one table."""
+"""What is measured: one table of cases, each with the gateways that it is for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 
-RELAYS = ("frames", "tunnel", "messages")
+from bench.place import RELAYS
 
 IDLE_CONNECTIONS = 2000
-PUSH_SIZE = 65_536
+GROWTH = (10, 1000, 9000)
 
 
 class Unit(Enum):
-    """What the cost of a case is counted in: the key of gwbench's answer, and the words of the table."""
+    """What the cost of a case is counted in, and its rate."""
 
-    MESSAGE = ("cpu_us_per_msg", "msgs_per_s", "CPU us/message", "messages/s")
-    CONNECTION = ("cpu_us_per_conn", "conns_per_s", "CPU us/connection", "connections/s")
-    GIGABYTE = ("cpu_s_per_GB", "MB_per_s", "CPU s/GB", "MB/s")
-    IDLE = ("rss_growth_kB_per_conn", "", "kB/connection", "")
+    MESSAGE = ("us/message", "messages/s")
+    CONNECTION = ("us/connection", "connections/s")
+    GIGABYTE = ("s/GB", "MB/s")
+    REQUEST = ("us/request", "requests/s")
+    FRAME = ("us/frame", "frames/s")
+    IDLE = ("kB/connection", "")
 
     @property
     def cost(self) -> str:
@@ -29,32 +31,58 @@ class Unit(Enum):
     def rate(self) -> str:
         return self.value[1]
 
-    @property
-    def words(self) -> str:
-        return self.value[2]
+
+class Load(Enum):
+    """Who makes the load: ``bench/loads.py`` has the function for each."""
+
+    GWBENCH = "gwbench"
+    WRK = "wrk"
+    S_TIME = "openssl"
+    SCANNER = "scanner"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is measured: a gateway, and the relay of its route where it has several."""
+
+    gateway: str
+    relay: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.gateway} {self.relay}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row: ``port`` names the gateway's listener, ``relay`` the route behind it (empty on Layer 4)."""
+    """One case.  ``listener`` is the port of the gateway; ``path`` has ``{relay}`` where the subject's relay goes.
 
+    ``fresh`` cases have a process that has served nothing yet; ``workers`` are the gateway's.
+    """
+
+    group: str
     name: str
     unit: Unit
-    port: str
+    listener: str
     arguments: tuple[str, ...]
-    relay: str = ""
+    subjects: tuple[Subject, ...]
     path: str = ""
+    load: Load = Load.GWBENCH
+    fresh: bool = False
+    workers: int = 1
+    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
-    def fresh(self) -> bool:
-        """Whether it needs a process that has served nothing yet."""
-        return self.unit is Unit.IDLE
+    def tls(self) -> bool:
+        return self.listener in {"l4tls", "l4tlspush", "httptls"}
 
-    def client(self, seconds: float) -> list[str]:
-        """The arguments of the gwbench client."""
-        path = ["--ws", f"/{self.path}"] if self.path else []
-        tls = ["--tls"] if self.port.endswith("tls") else []
-        return [*self.arguments, *path, *tls, "-d", f"{seconds:g}"]
+    @property
+    def key(self) -> str:
+        """Its name in results and choices: group and name."""
+        return f"{self.group}: {self.name}"
+
+    def route(self, subject: Subject) -> str:
+        """The path to ask for."""
+        return self.path.format(relay=subject.relay or RELAYS[0])
 
 
 _ONE = ("-c", "1", "-s", "128")
@@ -63,34 +91,94 @@ _LARGE = ("-c", "4", "-w", "2", "-s", "65536")
 _PULL = ("--mode", "pull", "-c", "4")
 _CONNECT = ("--mode", "connect", "-c", "8", "-s", "16")
 _IDLE = ("--mode", "idle", "-c", str(IDLE_CONNECTIONS))
+# A process for each connection is too much for a machine two thousand times, and proxy.py does not take so many.
+_FEWER = {"websockify": ("--mode", "idle", "-c", "50"), "proxy.py": ("--mode", "idle", "-c", "300")}
 
-_LAYER_4 = (
-    Case("l4 echo 128 c=1", Unit.MESSAGE, "l4", _ONE),
-    Case("l4 echo 128 c=50 w=4", Unit.MESSAGE, "l4", _MANY),
-    Case("l4 echo 64k", Unit.MESSAGE, "l4", _LARGE),
-    Case("l4 pull", Unit.GIGABYTE, "l4push", _PULL),
-    Case("l4 connect", Unit.CONNECTION, "l4", _CONNECT),
-    Case("l4 tls echo 128 c=50 w=4", Unit.MESSAGE, "l4tls", _MANY),
-    Case("l4 tls handshake", Unit.CONNECTION, "l4tls", _CONNECT),
-    Case("l4 idle", Unit.IDLE, "l4", _IDLE),
-    Case("l4 tls idle", Unit.IDLE, "l4tls", _IDLE),
-)
+_NGINX, _HAPROXY, _WSGATE, _TWISTED = (Subject(name) for name in ("nginx", "haproxy", "wsgate", "twisted"))
+_WEBSOCKIFY, _PROXY_PY = Subject("websockify"), Subject("proxy.py")
+_OWN_RELAYS = tuple(Subject("wsgate", relay) for relay in RELAYS)
+_FRAMES = _OWN_RELAYS[0]
 
-
-def _websocket(port: str, label: str, relay: str) -> Iterator[Case]:
-    echo, push = relay, f"{relay}-push"
-    yield Case(f"{label} echo 128 c=1", Unit.MESSAGE, port, _ONE, relay, echo)
-    yield Case(f"{label} echo 128 c=50 w=4", Unit.MESSAGE, port, _MANY, relay, echo)
-    yield Case(f"{label} echo 64k", Unit.MESSAGE, port, _LARGE, relay, echo)
-    yield Case(f"{label} pull", Unit.GIGABYTE, port, _PULL, relay, push)
-    yield Case(f"{label} connect", Unit.CONNECTION, port, _CONNECT, relay, echo)
-    yield Case(f"{label} idle", Unit.IDLE, port, _IDLE, relay, echo)
+_BYTES = (_NGINX, _HAPROXY, _WSGATE, _TWISTED)
+_WEBSOCKETS = (_NGINX, _HAPROXY, *_OWN_RELAYS, _WEBSOCKIFY, _PROXY_PY)
+_WEBSOCKETS_TLS = (_NGINX, _HAPROXY, *_OWN_RELAYS, _WEBSOCKIFY)
 
 
-def cases(patterns: Sequence[str], relays: Sequence[str]) -> list[Case]:
-    """The cases whose name matches a pattern (``ws *``), for these relays; those of one kind stay together."""
-    found = list(_LAYER_4)
-    for port, label in (("http", "ws"), ("httptls", "wss")):
-        groups = [list(_websocket(port, label, relay)) for relay in relays]
-        found += [case for row in zip(*groups, strict=True) for case in row]
-    return [case for case in found if any(fnmatchcase(case.name, pattern) for pattern in patterns)]
+def _traffic(group: str, listener: str, push: str, path: str, subjects: tuple[Subject, ...]) -> Iterator[Case]:
+    """Messages, bulk and connections; websockify's servers speak no WebSocket, so nothing of theirs can be pulled."""
+    pulled = tuple(subject for subject in subjects if subject not in {_WEBSOCKIFY, _PROXY_PY})
+    yield Case(group, "echo 128 B, 1 connection", Unit.MESSAGE, listener, _ONE, subjects, path)
+    yield Case(group, "echo 128 B, 50 connections, 4 in flight", Unit.MESSAGE, listener, _MANY, subjects, path)
+    yield Case(group, "echo 64 KiB, 4 connections, 2 in flight", Unit.MESSAGE, listener, _LARGE, subjects, path)
+    yield Case(group, "pull, 4 connections", Unit.GIGABYTE, push, _PULL, pulled, path and f"{path}-push")
+    yield Case(group, "connect, echo 16 B, close", Unit.CONNECTION, listener, _CONNECT, subjects, path)
+
+
+def _handshakes() -> Iterator[Case]:
+    """openssl s_time, one connection after the other, then both kinds with a dial and an echo behind."""
+    group, three = "TLS handshakes", (_NGINX, _HAPROXY, _WSGATE)
+    full, again = ("-new",), ("-reuse",)
+    yield Case(group, "full", Unit.CONNECTION, "httptls", full, three, load=Load.S_TIME)
+    yield Case(group, "full, then 204", Unit.CONNECTION, "httptls", full, three, "/empty", Load.S_TIME)
+    yield Case(group, "resumed, then 204", Unit.CONNECTION, "httptls", again, three, "/empty", Load.S_TIME)
+    resume = (*_CONNECT, "--resume")
+    yield Case(group, "resumed at Layer 4, echo 16 B, close", Unit.CONNECTION, "l4tls", resume, _BYTES)
+
+
+def _requests() -> Iterator[Case]:
+    group, kept = "HTTP", ("-t", "1", "-c", "16")
+    yield Case(group, "static 1 KiB", Unit.REQUEST, "http", kept, (_NGINX, _WSGATE), "/files/1k.txt", Load.WRK)
+    # proxy.py does not answer the second request of a connection.
+    yield Case(group, "proxied 1 KiB", Unit.REQUEST, "http", kept, (_NGINX, _HAPROXY, _WSGATE), "/proxied", Load.WRK)
+
+
+def _idle() -> Iterator[Case]:
+    group = f"Memory of {IDLE_CONNECTIONS:,} idle connections"
+    for name, listener, path, subjects in (
+        ("Layer 4", "l4", "", _BYTES),
+        ("Layer 4 over TLS", "l4tls", "", _BYTES),
+        ("WebSocket", "http", "/{relay}", _WEBSOCKETS),
+        ("WebSocket over TLS", "httptls", "/{relay}", _WEBSOCKETS_TLS),
+    ):
+        yield Case(group, name, Unit.IDLE, listener, _IDLE, subjects, path, fresh=True, instead=_FEWER)
+
+
+def _growth() -> Iterator[Case]:
+    subjects = (_NGINX, _HAPROXY, _FRAMES)
+    for count in GROWTH:
+        load = ("-c", str(count), "-s", "128", "-w", "1", "--rotate", str(GROWTH[0]))
+        yield Case("Growth", f"{count:,} connections", Unit.MESSAGE, "http", load, subjects, "/{relay}", fresh=True)
+
+
+def _two_workers() -> Iterator[Case]:
+    group, three = "Two workers, two cores", (_NGINX, _HAPROXY, _WSGATE)
+    websocket = (_NGINX, _HAPROXY, _FRAMES)
+    yield Case(group, "Layer 4 echo", Unit.MESSAGE, "l4", _MANY, three, fresh=True, workers=2)
+    yield Case(group, "WebSocket echo", Unit.MESSAGE, "http", _MANY, websocket, "/{relay}", fresh=True, workers=2)
+    yield Case(
+        group, "WebSocket connect", Unit.CONNECTION, "http", _CONNECT, websocket, "/{relay}", fresh=True, workers=2
+    )
+
+
+def all_cases() -> list[Case]:
+    """Every case, in the order of the table."""
+    scanner = Case("Scanner", "128 B frame", Unit.FRAME, "", (), (_FRAMES,), load=Load.SCANNER)
+    return [
+        *_traffic("Layer 4", "l4", "l4push", "", _BYTES),
+        *_traffic("Layer 4 over TLS", "l4tls", "l4tlspush", "", _BYTES),
+        *_traffic("WebSocket", "http", "http", "/{relay}", _WEBSOCKETS),
+        *_traffic("WebSocket over TLS", "httptls", "httptls", "/{relay}", _WEBSOCKETS_TLS),
+        *_handshakes(),
+        *_requests(),
+        *_idle(),
+        *_growth(),
+        *_two_workers(),
+        scanner,
+    ]
+
+
+def chosen(patterns: Sequence[str]) -> list[Case]:
+    """The cases whose ``key`` matches one of the patterns (``WebSocket: *``), whatever their case."""
+    found = all_cases()
+    lowered = [pattern.lower() for pattern in patterns]
+    return [case for case in found if any(fnmatchcase(case.key.lower(), pattern) for pattern in lowered)]

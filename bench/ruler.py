@@ -1,16 +1,16 @@
-"""The ruler: gwbench built, its servers started, one measurement taken."""
+"""The ruler: gwbench built, processes pinned and ended, ports found, processor time read."""
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
@@ -19,10 +19,16 @@ BUILD = HERE / "build"
 GATEWAY_CORE, LOAD_CORE = 0, 1
 
 _READY_SECONDS = 20.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(Exception):
     """A measurement that could not be taken; its text says why."""
+
+
+def find(program: str) -> str | None:
+    """The path of a program; servers are looked for in /usr/sbin too, which is not on everyone's PATH."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 
 
 def pinned(core: int, command: Sequence[str]) -> list[str]:
@@ -33,35 +39,61 @@ def pinned(core: int, command: Sequence[str]) -> list[str]:
 
 
 def build() -> Path:
-    """Compile gwbench where its source is newer; the path of the program."""
+    """Compile gwbench where its source is newer; the path of the program.  BenchError where that does not work."""
     source, program = HERE / "gwbench.c", BUILD / "gwbench"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         BUILD.mkdir(exist_ok=True)
-        subprocess.run(["cc", "-O2", "-w", "-o", str(program), str(source), "-lssl", "-lcrypto"], check=True)
+        compiler = find("cc") or find("gcc")
+        if compiler is None:
+            raise BenchError(
+                "gwbench needs a C compiler and OpenSSL's headers: apt-get install gcc libc6-dev libssl-dev"
+            )
+        # Built aside: two benchmarks may start in one tree.
+        fresh = program.with_name(f"gwbench.{os.getpid()}")
+        command = [compiler, "-O2", "-w", "-o", str(fresh), str(source), "-lssl", "-lcrypto"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise BenchError(f"gwbench does not compile (apt-get install gcc libc6-dev libssl-dev)\n{done.stderr}")
+        fresh.replace(program)
     return program
 
 
+def _clients_first() -> int:
+    """The lowest port that the kernel gives to a connection by itself."""
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+
+_candidates = cycle(range(10_000, max(20_000, min(32_000, _clients_first()))))
+
+
 def free_ports(count: int) -> list[int]:
-    """``count`` different ports that are free on the loopback address now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(sock.getsockname()[1]) for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
+    """``count`` different ports that nobody listens on now, and that no connection will be given meanwhile."""
+    ports: list[int] = []
+    for port in _candidates:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise AssertionError("a cycle has no end")
 
 
-def wait_listening(process: subprocess.Popen[bytes], ports: Sequence[int], log: Path | None = None) -> None:
+def wait_listening(process: subprocess.Popen[bytes], ports: Iterable[int], log: Path | None = None) -> None:
     """Wait until every port accepts; BenchError when the process ends or takes too long."""
-    end = time.monotonic() + _READY_SECONDS
+    deadline = time.monotonic() + _READY_SECONDS
     for port in ports:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                if process.poll() is not None or time.monotonic() > end:
-                    text = log.read_text()[-3000:] if log else ""
-                    raise BenchError(f"port {port} does not accept (exit {process.poll()})\n{text}") from None
+                if process.poll() is not None or time.monotonic() > deadline:
+                    text = log.read_text(errors="replace")[-3000:] if log else ""
+                    raise BenchError(f"port {port} does not accept (exit {process.poll()}): {text}") from None
                 time.sleep(0.02)
 
 
@@ -69,10 +101,44 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Ask a process to end, and end it when it does not."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below ``pid``, nearest first."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(child) for child in listed] + [below for child in listed for below in descendants(int(child))]
+
+
+def wait_children(process: subprocess.Popen[bytes], count: int) -> list[int]:
+    """The processes below this one, as soon as there are ``count``; BenchError when that takes too long."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while len(pids := descendants(process.pid)) < count:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchError(f"{len(pids)} of {count} processes run (exit {process.poll()})")
+        time.sleep(0.02)
+    return pids
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time that these processes have used, in user and kernel mode."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICKS
+
+
+def resident_megabytes(pids: Iterable[int]) -> float:
+    """Resident memory of these processes."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextmanager
@@ -90,19 +156,3 @@ def servers(program: Path, commands: Mapping[str, Sequence[str]]) -> Iterator[di
     finally:
         for process in running:
             end(process)
-
-
-def measure(program: Path, port: int, pids: Sequence[int], arguments: Sequence[str]) -> dict[str, Any]:
-    """One run of the gwbench client against ``port``: what it printed, as a dict.
-
-    ``errors`` counts connections that failed; BenchError where it printed nothing, such as for a payload that differs.
-    """
-    command = [str(program), "client", "--port", str(port), *arguments]
-    for pid in pids:
-        command += ["--pid", str(pid)]
-    done = subprocess.run(pinned(LOAD_CORE, command), capture_output=True, text=True, check=False)
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        raise BenchError(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}") from None
-    return answer

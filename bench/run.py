@@ -1,176 +1,220 @@
-#!/usr/bin/env python3
-"""Compare wsgate with nginx on one machine: the same cases in turn, in several interleaved rounds.
+"""Compare wsgate with other gateways on one machine: the same cases in turn, in several interleaved rounds.
 
 Each gateway has one worker on a core of its own; the load and the servers behind share the other.  The figures are
 processor time of the gateway for each unit of work; only ratios within a run mean something, for machines differ.
+A run of all cases writes its tables into docs/performance.rst and README.rst.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from bench import page
+from bench.cases import Case, Load, Subject, Unit, chosen
+from bench.gateways import GATEWAYS, Running, Site
+from bench.loads import LOADS, PACKAGES, Sample, Task
+from bench.place import SERVERS, certificate, site
+from bench.results import Failure, Outcome, Results, load
+from bench.rivals import default_programs
+from bench.ruler import BUILD, HERE, BenchError, build, find, servers
+from bench.table import machine, measured, tables, targets
 
-from cases import PUSH_SIZE, RELAYS, Case, Unit, cases
-from gateways import GATEWAYS, Running, certificate, start
-from ruler import BUILD, HERE, BenchError, build, measure, servers
-from table import Runs, table
-
-SERVERS = {
-    "tcp": (),
-    "push": ("--push", str(PUSH_SIZE)),
-    "ws": ("--ws",),
-    "wspush": ("--ws", "--push", str(PUSH_SIZE)),
-}
-
-# Long enough for every connection to be there; the time itself changes nothing.
-_IDLE_SECONDS = 2.0
+# An idle connection is there at once, and time changes nothing.
+_IDLE_SECONDS = 0.3
+_QUICK_SECONDS = 0.3
+_FIRST_CONNECTIONS = 5
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", default="*", help="patterns by comma, such as 'l4 *,ws echo*' (default: all)")
-    parser.add_argument("--relay", default=",".join(RELAYS), help="the relays of the WebSocket cases, by comma")
-    parser.add_argument("--gateways", default="nginx,wsgate", help="by comma; the first is the reference")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    parser.add_argument("--verify", action="store_true", help="compare every byte that comes back")
-    parser.add_argument("--json", type=Path, help="write every single run to this file")
+    parser = argparse.ArgumentParser(
+        "make bench ARGS=...", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="PATTERN", help="cases, such as 'Layer 4: *'; may be repeated"
+    )
+    parser.add_argument("--gateways", default=",".join(GATEWAYS), help="by comma (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help=f"one round of {_QUICK_SECONDS:g} s, and no page written")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "latest.json", help="where runs are kept")
+    parser.add_argument("--again", action="store_true", help="measure nothing: write the page from the kept runs")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
-    return parser.parse_args()
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """Names that differ: a second ``nginx`` becomes ``nginx#2``."""
-    found: list[str] = []
-    for name in names:
+    parser.add_argument("--programs", type=Path, default=default_programs(), help=argparse.SUPPRESS)
+    options = parser.parse_args(given)
+    if options.quick:
+        options.rounds, options.seconds = 1, _QUICK_SECONDS
+    for name in options.gateways.split(","):
         if name not in GATEWAYS:
-            raise BenchError(f"no gateway {name}; known: {', '.join(GATEWAYS)}")
-        again = sum(other.partition("#")[0] == name for other in found)
-        found.append(f"{name}#{again + 1}" if again else name)
-    return found
+            parser.error(f"no gateway {name}; known: {', '.join(GATEWAYS)}")
+    return options
 
 
-def machine() -> dict[str, str]:
-    """What the figures were taken on."""
-    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    nginx = subprocess.run(["/usr/sbin/nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
+def _said(command: Sequence[str]) -> str:
+    """The version in what a program says of itself."""
+    program = find(command[0])
+    if program is None:
+        return "not installed"
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True)
+    found = re.search(r"\d+\.\d[\w.~+-]*", done.stdout + done.stderr)
+    return found[0] if found else "unknown"
+
+
+def _installed(programs: Path, name: str) -> str:
+    code = f"from importlib.metadata import version; print(version({name!r}))"
+    try:
+        done = subprocess.run([str(programs / "python"), "-c", code], capture_output=True, text=True)
+    except OSError:
+        return "not installed"
+    return done.stdout.strip() or "not installed"
+
+
+def surroundings(options: argparse.Namespace) -> Mapping[str, str]:
+    """What the figures depend on."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    others = {name: _installed(options.programs, name) for name in ("websockify", "proxy.py")}
     return {
-        "processor": model.partition(":")[2].strip(),
-        "cores": str(os.cpu_count()),
+        "taken": time.strftime("%Y-%m-%d"),
+        "rounds": f"{options.rounds} of {options.seconds:g} s a case",
+        "processor": f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores",
+        "load before": f"{os.getloadavg()[0]:.1f}",
         "kernel": platform.release(),
-        "python": platform.python_version(),
-        "nginx": nginx.rpartition("/")[2],
+        "Python": platform.python_version(),
+        "wsgate": f"{version('wsgate')} on Twisted {version('twisted')}, pyOpenSSL {version('pyopenssl')}",
+        "nginx": _said(["nginx", "-v"]),
+        "HAProxy": _said(["haproxy", "-v"]),
+        **others,
+        "wrk": _said(["wrk", "-v"]),
+        "OpenSSL": _said(["openssl", "version"]),
     }
-
-
-def relays_matter(name: str) -> bool:
-    """Whether a gateway has more than one way to relay a WebSocket."""
-    return name.partition("#")[0] == "wsgate"
 
 
 class Comparison:
     """The gateways that run, and what was measured on them so far."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path, ports: dict[str, int]) -> None:
-        self.names = numbered(options.gateways.split(","))
-        self.cases = cases(options.cases.split(","), options.relay.split(","))
-        self.runs: Runs = {}
+    def __init__(self, options: argparse.Namespace, cases: Sequence[Case], results: Results, where: Site) -> None:
         self._options = options
+        self._cases = cases
+        self._results = results
+        self._site = where
         self._program = build()
-        pair = certificate(folder)
-        self._start: Callable[[str], Running] = lambda name: start(name, folder / name, ports, pair)
-        self._running = {name: self._start(name) for name in self.names} if self._long_lived() else {}
+        self._wanted = options.gateways.split(",")
+        self._running: dict[str, Running] = {}
+        self._absent = {name: hint for name in self._wanted if (hint := GATEWAYS[name].missing(where.programs))}
+        self._tools = {load: hint for load, (name, hint) in PACKAGES.items() if find(name) is None}
 
-    def _long_lived(self) -> bool:
-        return any(not case.fresh for case in self.cases)
+    def notices(self) -> list[str]:
+        """What is not here, and how to come by it."""
+        needed = {subject.gateway for case in self._cases for subject in case.subjects}
+        loads = {case.load for case in self._cases}
+        lines = [f"{name} is not installed: {hint}" for name, hint in self._absent.items() if name in needed]
+        return lines + [f"apt-get install {hint}" for load, hint in self._tools.items() if load in loads]
 
-    def _once(self, case: Case, gateway: Running, seconds: float) -> dict[str, Any]:
-        verify = ["--verify"] if self._options.verify and case.unit is Unit.MESSAGE else []
-        port = gateway.ports[case.port]
-        return measure(self._program, port, gateway.pids, [*case.client(seconds), *verify])
+    def round(self, turn: int) -> None:
+        """Every case on every gateway once; the order of the gateways changes from round to round."""
+        for case in self._cases:
+            began = time.monotonic()
+            subjects = [subject for subject in case.subjects if subject.gateway in self._wanted]
+            for subject in subjects if turn % 2 else reversed(subjects):
+                self._results.add(case, subject, self._outcome(case, subject))
+            print(f"round {turn}: {case.key} ({time.monotonic() - began:.1f} s)", file=sys.stderr, flush=True)
 
-    def _fresh(self, case: Case, name: str) -> dict[str, Any]:
-        gateway = self._start(name)
+    def _outcome(self, case: Case, subject: Subject) -> Outcome:
+        hint = self._absent.get(subject.gateway) or self._tools.get(case.load)
+        if hint is not None:
+            return Failure(f"not installed: {hint}", absent=True)
+        try:
+            if case.load is Load.SCANNER:
+                return self._sample(case, subject, None)
+            if case.fresh:
+                return self._fresh(case, subject)
+            return self._sample(case, subject, self._gateway(subject.gateway))
+        except (BenchError, OSError) as error:
+            print(f"{case.key}, {subject}: {error}", file=sys.stderr, flush=True)
+            return Failure(str(error))
+
+    def _gateway(self, name: str) -> Running:
+        """The one that serves all cases; it is started anew where it has ended."""
+        running = self._running.get(name)
+        if running is None or not running.alive:
+            running = self._running[name] = self._site.start(name)
+        return running
+
+    def _fresh(self, case: Case, subject: Subject) -> Sample:
+        gateway = self._site.start(subject.gateway, case.workers)
         try:
             # What is loaded with the first connection is no cost of the others.
-            measure(self._program, gateway.ports[case.port], [], [*case.client(0.2), "-c", "10"])
-            return self._once(case, gateway, _IDLE_SECONDS)
+            LOADS[case.load](Task(case, subject, gateway, self._program, 0.1, _FIRST_CONNECTIONS))
+            return self._sample(case, subject, gateway)
         finally:
             gateway.stop()
 
-    def round(self, number: int) -> None:
-        """Every case on every gateway once; the order of the gateways changes from round to round."""
-        done: dict[tuple[str, str], dict[str, Any]] = {}
-        for case in self.cases:
-            for name in self.names if number % 2 else reversed(self.names):
-                same = (case.name, name)
-                # A gateway that only tunnels is measured once and compared with each relay.
-                if relays_matter(name) or same not in done:
-                    done[same] = (
-                        self._fresh(case, name)
-                        if case.fresh
-                        else self._once(case, self._running[name], self._options.seconds)
-                    )
-                self.runs.setdefault((case, name), []).append(done[same])
-            print(f"round {number}: {case.name} {case.relay}".rstrip(), file=sys.stderr, flush=True)
+    def _sample(self, case: Case, subject: Subject, gateway: Running | None) -> Sample:
+        seconds = _IDLE_SECONDS if case.unit is Unit.IDLE else self._options.seconds
+        return LOADS[case.load](Task(case, subject, gateway, self._program, seconds))
 
     def stop(self) -> None:
         for gateway in self._running.values():
             gateway.stop()
 
-    def as_json(self) -> str:
-        """Every run, with the machine."""
-        rows = [
-            {"case": case.name, "relay": case.relay, "gateway": name, "runs": runs}
-            for (case, name), runs in self.runs.items()
-        ]
-        return json.dumps({"machine": machine(), "time": time.strftime("%Y-%m-%d"), "rows": rows}, indent=1) + "\n"
 
-
-def compare(options: argparse.Namespace) -> None:
-    """Measure and print."""
+def compare(options: argparse.Namespace, cases: Sequence[Case]) -> Results:
+    """Measure; what was measured before an interruption is kept."""
+    results = Results(surroundings(options))
     BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILD) as folder, servers(build(), SERVERS) as ports:
-        comparison = Comparison(options, Path(folder), ports)
+    with tempfile.TemporaryDirectory(dir=BUILD) as name, servers(build(), SERVERS) as ports:
+        folder = Path(name)
+        where = Site(folder, ports, certificate(folder), site(folder), options.programs)
+        comparison = Comparison(options, cases, results, where)
+        for line in comparison.notices():
+            print(line, file=sys.stderr, flush=True)
         try:
-            for number in range(1, options.rounds + 1):
-                comparison.round(number)
+            for turn in range(1, options.rounds + 1):
+                comparison.round(turn)
         finally:
             comparison.stop()
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
-    print(f"{options.rounds} rounds of {options.seconds:g} s; medians, and the median ratio to {comparison.names[0]}\n")
-    print(table(comparison.cases, comparison.names, comparison.runs))
-    results = options.json or HERE / "results" / "latest.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(comparison.as_json())
+            results.save(options.results)
+    return results
 
 
-def main() -> None:
-    options = arguments()
+def report(cases: Sequence[Case], results: Results) -> str:
+    """Everything, as text."""
+    blocks = [f"{group}\n\n{table}" for group, table in tables(cases, results)]
+    return "\n\n".join([machine(results), *blocks, targets(results)])
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The whole program; 1 where a measurement failed."""
+    options = arguments(given)
+    cases = chosen(options.only or ["*"])
+    if not cases:
+        print("no case is called so; --list prints them all", file=sys.stderr)
+        return 2
     if options.list:
-        for case in cases(options.cases.split(","), options.relay.split(",")):
-            print(f"{case.name} {case.relay}".rstrip())
-        return
+        print("\n".join(case.key for case in cases))
+        return 0
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        compare(options)
+        results = load(options.results) if options.again else compare(options, cases)
+        complete = options.only is None and not options.quick and set(options.gateways.split(",")) == set(GATEWAYS)
+        if complete and measured(results):
+            page.write(cases, results)
     except BenchError as error:
-        raise SystemExit(str(error)) from None
-
-
-if __name__ == "__main__":
-    main()
+        print(error, file=sys.stderr)
+        return 1
+    print(report(cases, results))
+    for line in (failures := results.failures()):
+        print(f"FAILED {line}", file=sys.stderr)
+    return 1 if failures else 0

@@ -1,59 +1,113 @@
-"""From single runs to a table: medians, and ratios to the first gateway."""
+"""From results to text: a table for each group of cases, the targets, and the lines that the README quotes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import median
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
-from cases import Case, Unit
+from bench.cases import Case, Subject, Unit
+from bench.gateways import REFERENCE
+from bench.loads import Sample
+from bench.results import Failure, Results
+from bench.targets import TARGETS
 
-# (case, gateway) -> what gwbench printed, one dict a round.
-Runs = dict[tuple[Case, str], list[dict[str, Any]]]
-
-HEADER = ("case", "relay", "gateway", "cost", "ratio", "rate", "p50 us", "p99 us", "unit")
-
-
-def _middle(runs: Sequence[dict[str, Any]], key: str) -> float:
-    return float(median(run.get(key, 0) for run in runs))
+_WIDTHS = (40, 14, 7, 15, 10, 10, 8, 9)
+_REASON = 70
 
 
-def ratio(case: Case, gateway: str, reference: str, runs: Runs) -> float | None:
-    """The median of the ratios within each round: rounds on a shared machine differ more than the gateways do."""
-    pairs = zip(runs.get((case, gateway), ()), runs.get((case, reference), ()), strict=False)
-    ratios = [own[case.unit.cost] / other[case.unit.cost] for own, other in pairs if other[case.unit.cost]]
-    return float(median(ratios)) if ratios else None
+def number(value: float | None) -> str:
+    """Three figures that mean something."""
+    if value is None:
+        return ""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _row(case: Case, gateway: str, reference: str, runs: Runs) -> tuple[str, ...]:
-    own = runs[case, gateway]
-    errors = sum(int(run["errors"]) for run in own)
-    share = None if gateway == reference else ratio(case, gateway, reference, runs)
-    timed = case.unit in (Unit.MESSAGE, Unit.CONNECTION)
-    return (
-        case.name,
-        case.relay,
-        gateway,
-        f"{_middle(own, case.unit.cost):.2f}",
-        "" if share is None else f"{share:.2f}",
-        f"{_middle(own, case.unit.rate):,.0f}" if case.unit.rate else "",
-        f"{_middle(own, 'p50_us'):.0f}" if timed else "",
-        f"{_middle(own, 'p99_us'):.0f}" if timed else "",
-        case.unit.words + (f" ({errors} errors)" if errors else ""),
+def _line(cells: Sequence[str]) -> str:
+    first, *rest = zip(cells, _WIDTHS, strict=True)
+    return (first[0].ljust(first[1]) + "".join(cell.rjust(width) for cell, width in rest)).rstrip()
+
+
+def _heading(case: Case) -> str:
+    timed = case.unit in {Unit.MESSAGE, Unit.CONNECTION, Unit.REQUEST}
+    latency = ("p50 us", "p99 us") if timed else ("", "")
+    each = "kB each" if case.fresh and case.unit is not Unit.IDLE and case.workers == 1 else ""
+    return _line((case.name, case.unit.cost, "ratio", case.unit.rate, *latency, "MB", each))
+
+
+def row(case: Case, subject: Subject, results: Results) -> str:
+    """One line: medians over the rounds, or why there are none."""
+    name = f"  {subject}"
+    outcomes = results.of(case.key, str(subject))
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if failed:
+        if failed[0].absent:
+            return f"{name.ljust(_WIDTHS[0])}  not installed"
+        reason = " ".join(failed[0].reason.split())[:_REASON]
+        return f"{name.ljust(_WIDTHS[0])}  error in {len(failed)} of {len(outcomes)}: {reason}"
+    cost, rate, p50, p99, memory, each = (
+        results.middle(case.key, str(subject), what) for what in ("cost", "rate", "p50", "p99", "memory", "each")
+    )
+    share = None
+    if subject.gateway != REFERENCE:
+        share = results.ratio((case.key, str(subject)), (case.key, REFERENCE))
+    shown = case.unit is not Unit.IDLE and case.workers == 1
+    return _line(
+        (
+            name,
+            number(cost),
+            "" if share is None else f"{share:.2f}",
+            number(rate),
+            number(p50),
+            number(p99),
+            number(memory),
+            number(each) if shown else "",
+        )
     )
 
 
-def table(cases: Sequence[Case], gateways: Sequence[str], runs: Runs) -> str:
-    """The table as text, in columns; the reference is the first gateway."""
-    rows: list[tuple[str, ...]] = [HEADER]
-    rows += [_row(case, name, gateways[0], runs) for case in cases for name in gateways if (case, name) in runs]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    words = {0, 1, 2, len(HEADER) - 1}
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column in words else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
+def tables(cases: Iterable[Case], results: Results) -> list[tuple[str, str]]:
+    """(group, table) for each group of cases, in their order."""
+    found = []
+    for group, members in groupby(cases, lambda case: case.group):
+        blocks = []
+        for case in members:
+            rows = [row(case, subject, results) for subject in case.subjects if results.of(case.key, str(subject))]
+            if rows:
+                blocks.append("\n".join([_heading(case), *rows]))
+        if blocks:
+            found.append((group, "\n\n".join(blocks)))
+    return found
+
+
+def _verdicts(headlines: bool, results: Results) -> list[tuple[str, str, str, str]]:
+    tried = {case for case, _ in results.outcomes}
+    chosen = [target for target in TARGETS if target.case in tried and (target.headline or not headlines)]
+    return [
+        (target.words, f"{target.limit:g}", number(target.found(results)), target.verdict(results)) for target in chosen
     ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def targets(results: Results, headlines: bool = False) -> str:
+    """Each target with what was found and whether that meets it; only those of the README with ``headlines``.
+
+    Targets of cases that were not chosen are left out.
+    """
+    rows = [("ratio of wsgate to nginx, 1 is parity", "target", "found", ""), *_verdicts(headlines, results)]
+    width = max(len(words) for words, *_ in rows)
+    return "\n".join(
+        f"{words.ljust(width)}{limit.rjust(8)}{found.rjust(8)}  {verdict}".rstrip()
+        for words, limit, found, verdict in rows
+    )
+
+
+def machine(results: Results) -> str:
+    """One line for each thing that the figures depend on."""
+    width = max((len(name) for name in results.machine), default=0)
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in results.machine.items())
+
+
+def measured(results: Results) -> bool:
+    """Whether there is any figure at all."""
+    return any(isinstance(outcome, Sample) for outcomes in results.outcomes.values() for outcome in outcomes)
