@@ -58,12 +58,15 @@ def build() -> Path:
     return program
 
 
-def _clients_first() -> int:
-    """The lowest port that the kernel gives to a connection by itself."""
-    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+def _candidate_ports() -> Iterator[int]:
+    """Ports below those that the kernel gives to connections by itself, from another one on in each process."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first, top = 10_000, max(20_000, min(32_000, lowest))
+    start = first + os.getpid() * 61 % (top - first)
+    return cycle([*range(start, top), *range(first, start)])
 
 
-_candidates = cycle(range(10_000, max(20_000, min(32_000, _clients_first()))))
+_candidates = _candidate_ports()
 
 
 def free_ports(count: int) -> list[int]:
