@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.doubles import frames
 from tests.doubles.certificates import CertificateAuthority
-from tests.doubles.gateway import Gateway
+from tests.doubles.gateway import Gateway, running
 from tests.doubles.http import read_answer, request
 from tests.doubles.ports import free_port
 from tests.doubles.raw import Wire
@@ -54,6 +54,14 @@ def gateway(request: pytest.FixtureRequest, start_gateway: StartGateway) -> Iter
         started = start_gateway(INI, workers=request.param, echo=server.address)
         wait_ready(started)
         yield started
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["alone", "workers"])
+def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that no test changes."""
+    with running(INI, tmp_path_factory.mktemp("one"), workers=request.param, echo="127.0.0.1:1") as gateway:
+        wait_ready(gateway)
+        yield gateway
 
 
 def open_at(gateway: Gateway, path: str) -> Wire:
@@ -132,6 +140,36 @@ def test_a_port_in_use_changes_nothing_at_all(gateway: Gateway) -> None:
         assert page(gateway) == "first"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", free))
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "line"),
+    [
+        ("an address that is not ours", "[listener more]", "bind = 192.0.2.1:80"),
+        ("a name that is none", "[upstream more]", "servers = nowhere.invalid:80"),
+        ("a factory that is not there", "[upstream more]", "servers = python:nowhere:factory"),
+        ("more connections than descriptors", "[gateway]", "max_connections = 1000000000"),
+        ("another state_dir", "[gateway]", "state_dir = {dir}/elsewhere"),
+        ("a log that cannot be written", "[gateway]", "access_log = {dir}/nowhere/access.log"),
+        ("a hook that is not there", "[route home]", "on_message = nowhere:function"),
+    ],
+)
+def test_what_cannot_be_put_to_work_is_told_with_its_line(one: Gateway, kind: str, section: str, line: str) -> None:
+    path = one.directory / "wsgate.ini"
+    before = path.read_text()
+    line = line.format(dir=one.directory)
+    option = line.partition(" =")[0]
+    kept = [text for text in before.splitlines() if section != "[gateway]" or not text.startswith(f"{option} =")]
+    if section not in kept:
+        kept.insert(0, section)
+    kept.insert(kept.index(section) + 1, line)
+    path.write_text("\n".join(kept) + "\n")
+    try:
+        error = str(order(one, "reload")["error"])
+        assert f"{path}:{kept.index(line) + 1}: {section} {option}" in error, (kind, error)
+        assert page(one) == "first"
+    finally:
+        path.write_text(before)
 
 
 def test_addresses_come_and_go(gateway: Gateway) -> None:

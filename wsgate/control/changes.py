@@ -8,6 +8,7 @@ from typing import Any
 
 from wsgate.config.model import Config
 from wsgate.control.material import Material, source_key
+from wsgate.control.whereabouts import OptionError
 
 
 def changes(before: Material, after: Material) -> list[str]:
@@ -39,12 +40,12 @@ def _found(before: Material, after: Material) -> Iterator[str]:
 
 def fixed(before: Config, after: Config) -> list[str]:
     """What ``after`` asks for and a reload cannot do."""
-    found = []
+    found = {}
     if before.gateway.state_dir != after.gateway.state_dir:
-        found.append("[gateway] state_dir cannot change while the gateway runs: start it anew")
+        found["state_dir"] = "state_dir cannot change while the gateway runs: start it anew"
     if (before.gateway.workers == 1) != (after.gateway.workers == 1):
-        found.append("[gateway] workers cannot change from or to 1 by a reload: wsgate upgrade does it")
-    return [f"{after.source}: {text}" for text in found]
+        found["workers"] = "workers cannot change from or to 1 by a reload: wsgate upgrade does it"
+    return [str(OptionError(after.source, "gateway", "", option, text)) for option, text in found.items()]
 
 
 def _named(config: Config, kind: str) -> Mapping[str, Any]:

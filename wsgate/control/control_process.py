@@ -23,7 +23,7 @@ from wsgate.control.build import Builder, adopt
 from wsgate.control.discovery import Discovery, Resolved, Servers
 from wsgate.control.findings import pack
 from wsgate.control.health import down_key
-from wsgate.control.in_process import InProcessServers
+from wsgate.control.in_process import InProcessServers, load_factories
 from wsgate.control.link import Link, connect
 from wsgate.control.material import Material
 from wsgate.control.worker import Inheritance
@@ -79,18 +79,12 @@ class _ControlProcess:
         dialer = Dialer(hub, self._wheel, Buffers(hub.buffer), self._servers.connect)
         self._prober = Prober(dialer, chance, os.urandom, self._probed)
         self._discovery = Discovery(reactor, lambda: self._material, self._found)
-        self._load(self._material)
+        load_factories(self._material.config, self._servers.load)
         self._plan = self._builder.plan(self._material, self._inherited.plan)
         # A server is as the last probes had it, whoever made them.
         for members in self._plan.upstreams.values():
             for state in members.group.states:
                 state.up = members.options.probe is None or not self._places.count(down_key(state.key))
-
-    def _load(self, material: Material) -> None:
-        for upstream in material.config.upstreams.values():
-            for server in upstream.servers:
-                if server.factory:
-                    self._servers.load(server.factory)
 
     def _follow(self) -> None:
         self._prober.follow(self._plan.upstreams)
@@ -118,7 +112,7 @@ class _ControlProcess:
             # From our parent alone, over a socket pair that nobody else has.
             material: Material = pickle.loads(payload)
             self._places.change({**self._places.slots, **material.slots})
-            self._load(material)
+            load_factories(material.config, self._servers.load)
             self._staged = _Staged(material, self._builder.plan(material, self._plan))
         elif order == "drop":
             self._staged = None

@@ -23,7 +23,7 @@ from wsgate.control.discovery import Resolved, Servers
 from wsgate.control.findings import unpack
 from wsgate.control.hand import APPS, CONTROL, Hand, says_nothing
 from wsgate.control.health import down_key
-from wsgate.control.in_process import find_factory
+from wsgate.control.in_process import find_factory, load_factories
 from wsgate.control.material import Material
 from wsgate.control.scopes import Scope, ScopeError
 from wsgate.control.staff import Staff
@@ -72,10 +72,7 @@ class Crew:
 
     def _check(self, material: Material, before: Plan | None) -> Plan:
         """The plan of the parent: for what can be wrong with the material, and for the contexts of later workers."""
-        for upstream in material.config.upstreams.values():
-            for server in upstream.servers:
-                if server.factory:
-                    find_factory(server.factory)
+        load_factories(material.config, find_factory)
         return self._builder.plan(material, before)
 
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:

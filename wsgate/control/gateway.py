@@ -20,7 +20,7 @@ from wsgate.control.build import Builder, adopt
 from wsgate.control.doors import Doors, binds
 from wsgate.control.draining import Draining
 from wsgate.control.health import SharedHealth
-from wsgate.control.in_process import InProcessServers
+from wsgate.control.in_process import InProcessServers, load_factories
 from wsgate.control.limits import connections_that_fit
 from wsgate.control.material import Material
 from wsgate.control.pressure import MemoryPressure
@@ -118,11 +118,8 @@ class Gateway:
     # Start
 
     def load(self, config: Config) -> None:
-        """Load the servers that live in this process.  Raises FactoryError."""
-        for upstream in config.upstreams.values():
-            for server in upstream.servers:
-                if server.factory:
-                    self._in_process.load(server.factory)
+        """Load the servers that live in this process.  Raises OptionError."""
+        load_factories(config, self._in_process.load)
 
     def start(self, sockets: Mapping[str, socket.socket]) -> None:
         """Accept connections on ``sockets``, by the keys of ``binds``; they belong to the gateway from now on."""

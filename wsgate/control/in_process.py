@@ -7,11 +7,14 @@ reactor, so that half-close, producers and time-outs are as everywhere.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IProtocolFactory
 
+from wsgate.config.model import Config
+from wsgate.control.whereabouts import OptionError
 from wsgate.errors import WsgateError
 
 
@@ -55,6 +58,19 @@ class InProcessServers:
         for factory in self._factories.values():
             factory.doStop()
         self._factories.clear()
+
+
+def load_factories(config: Config, load: Callable[[str], object]) -> None:
+    """Call ``load`` with the name of each factory that a configuration names.  Raises OptionError."""
+    for upstream in config.upstreams.values():
+        for server in upstream.servers:
+            if server.factory:
+                try:
+                    load(server.factory)
+                except FactoryError as error:
+                    raise OptionError(
+                        config.source, "upstream", upstream.name, "servers", str(error), server.factory
+                    ) from error
 
 
 def find_factory(name: str) -> Any:

@@ -6,7 +6,7 @@ import resource
 import sys
 
 from wsgate.config.model import Config
-from wsgate.errors import WsgateError
+from wsgate.control.whereabouts import OptionError
 
 #: Descriptors kept for logs, listening sockets, pipes, the control socket and the interpreter.
 RESERVE = 128
@@ -15,7 +15,7 @@ RESERVE = 128
 EACH = 2
 
 
-class LimitError(WsgateError):
+class LimitError(OptionError):
     """The configuration asks for more than the process may have."""
 
 
@@ -39,7 +39,11 @@ def check_descriptors(config: Config, workers: int) -> None:
         each = -(-wanted // workers)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         raise LimitError(
+            config.source,
+            "gateway",
+            "",
+            "max_connections",
             f"max_connections = {wanted} needs {each * EACH + RESERVE} file descriptors in each of {workers} "
             f"process{'es' if workers > 1 else ''} ({EACH} a connection and {RESERVE} in reserve), the limit is {soft}"
-            ": raise it (LimitNOFILE= of the unit, or ulimit -n), or lower max_connections"
+            ": raise it (LimitNOFILE= of the unit, or ulimit -n), or lower max_connections",
         )

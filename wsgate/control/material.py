@@ -12,14 +12,14 @@ from wsgate.config.model import Config, Server
 from wsgate.control.scopes import Scope
 from wsgate.control.server_file import read_servers
 from wsgate.control.sticky_key import sticky_key
-from wsgate.errors import WsgateError
+from wsgate.control.whereabouts import OptionError
 from wsgate.tls.material import TlsMaterial, UpstreamMaterial, read_upstream_material
 from wsgate.tls.sections import read_materials
 
 Resolve = Callable[[str, int], list[str]]
 
 
-class BuildError(WsgateError):
+class BuildError(OptionError):
     """A configuration that is right as text, but cannot be put to work."""
 
 
@@ -74,7 +74,8 @@ def _resolved(config: Config, resolve: Resolve) -> Iterator[tuple[str, tuple[str
                 found = resolve(address.host, address.port)
             except OSError as error:
                 why = error.strerror or str(error)
-                raise BuildError(f"[upstream {upstream.name}] {address}: the name cannot be resolved: {why}") from None
+                text = f"{address}: the name cannot be resolved: {why}"
+                raise BuildError(config.source, "upstream", upstream.name, "servers", text, address.host) from None
             yield str(address), tuple(found)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from wsgate.control.doors import Binds
+from wsgate.control.whereabouts import OptionError
 from wsgate.downstream.listening import BindError, bind
 from wsgate.transport.sockets import tune
 
@@ -22,8 +23,10 @@ class Sockets:
         self.bound: dict[str, socket.socket] = {}
         self._inherited = list(inherited)
 
-    def bind_missing(self, wanted: Binds) -> dict[str, socket.socket]:
-        """Bind what ``wanted`` has and we have not.  Raises BindError, and then nothing has happened.
+    def bind_missing(self, wanted: Binds, source: str = "") -> dict[str, socket.socket]:
+        """Bind what ``wanted`` of the INI ``source`` has and we have not.
+
+        Raises OptionError, and then nothing has happened.
 
         An inherited socket whose owner lets nobody in stays as it is until ``stand``: we may never get that far.
         """
@@ -35,10 +38,10 @@ class Sockets:
                     if found is not None and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                         found.listen(listener.backlog)
                     added[key] = found or bind(address, listener.backlog, listener.unix_mode)
-        except BindError:
+        except BindError as error:
             for sock in added.values():
                 sock.close()
-            raise
+            raise OptionError(source, "listener", listener.name, "bind", str(error), str(address)) from None
         return added
 
     def _take(self, key: str) -> socket.socket | None:

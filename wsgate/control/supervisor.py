@@ -28,6 +28,7 @@ from wsgate.control.parts import check_scope
 from wsgate.control.privileges import Privileges
 from wsgate.control.scopes import Scope, ScopeError
 from wsgate.control.sockets import Sockets
+from wsgate.control.whereabouts import placed
 from wsgate.errors import WsgateError
 
 _log = Logger("wsgate")
@@ -38,6 +39,10 @@ REFUSED = (WsgateError, ValueError, OSError)
 
 class ReloadError(WsgateError):
     """The running configuration goes on."""
+
+
+class StartError(WsgateError):
+    """The configuration cannot be put to work."""
 
 
 class Supervisor:
@@ -93,10 +98,14 @@ class Supervisor:
     def bind(self) -> None:
         """Build and bind, with the rights that the process still has.  Raises WsgateError; nothing stays bound then."""
         self._privileges = Privileges()
-        check_descriptors(self.config, self._processes)
-        read = self._read(self.config)
-        self._material = self.workers.build(replace(read, drained=self._still_there(read)))
-        self.sockets.keep(self.sockets.bind_missing(binds(self.config)), binds(self.config))
+        try:
+            check_descriptors(self.config, self._processes)
+            read = self._read(self.config)
+            self._material = self.workers.build(replace(read, drained=self._still_there(read)))
+            wanted = binds(self.config)
+            self.sockets.keep(self.sockets.bind_missing(wanted, self.config.source), wanted)
+        except WsgateError as error:
+            raise StartError(placed(str(error), self.config.source)) from error
 
     def _still_there(self, material: Material) -> frozenset[Scope]:
         """What a predecessor had drained, as far as there is such a part."""
@@ -186,7 +195,7 @@ class Supervisor:
         if self.stopping is not None:
             raise ReloadError("the gateway stops")
         wanted = binds(read.config)
-        added = self.sockets.bind_missing(wanted)
+        added = self.sockets.bind_missing(wanted, read.config.source)
         done: Deferred[Any] = maybeDeferred(self.workers.prepare, read, added)
         done.addErrback(self._drop, added)
         return done.addCallback(self._commit, added)
@@ -215,7 +224,7 @@ class Supervisor:
         if not failure.check(*REFUSED):
             _log.failure("a reload failed", failure)
         error = failure.getErrorMessage() or str(failure.type)
-        return {"ok": False, "error": self._privileges.explain(error)}
+        return {"ok": False, "error": self._privileges.explain(placed(error, self.config.source))}
 
     def _tell(self, report: dict[str, Any], asked: list[Deferred[dict[str, Any]]]) -> None:
         if report["ok"]:
