@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from OpenSSL import SSL
 
@@ -18,6 +20,7 @@ from wsgate.downstream.proxy_header import HeaderReading
 from wsgate.exchange import Exchange
 from wsgate.observe.record import AccessRecord, Kind
 from wsgate.open_connections import Counted
+from wsgate.routing.table import Match
 from wsgate.runtime import ListenerPlan, Plan, Runtime
 from wsgate.tls.certificates import CertificateError
 from wsgate.tls.policies import server_connection
@@ -30,6 +33,7 @@ from wsgate.transport.wheel import Timer
 from wsgate.tunnelling import Tunnelling
 from wsgate.wire.client_hello import ClientHello
 from wsgate.wire.fields import Fields
+from wsgate.wire.heads import RequestHead
 from wsgate.wire.own_fields import origin_fields, with_hsts
 from wsgate.wire.proxy_protocol import ProxyHeader
 
@@ -44,6 +48,7 @@ class Connection:
     served out of ``names``, ``tls`` what was agreed on, ``leg`` what is spoken on once the first bytes are read.  Where
     the connection itself is routed, ``upstream`` takes it, by the route ``route`` if its hello chose one.  ``told`` is
     what a trusted proxy says of the client; then ``client`` and ``port`` are those of the connection to that proxy.
+    ``asked`` is what a server was asked last, where the same may come again: the client's head, its match, the request.
     """
 
     __slots__ = (
@@ -54,6 +59,7 @@ class Connection:
         "_shaking",
         "_sock",
         "_timer",
+        "asked",
         "client",
         "client_port",
         "identity",
@@ -92,6 +98,7 @@ class Connection:
         self._hello: HelloReading | None = None
         self._http: HttpEnd | None = None
         self._timer: Timer | None = None
+        self.asked: tuple[RequestHead, Match, bytes] | None = None
 
     @property
     def secure(self) -> bool:
@@ -215,9 +222,8 @@ class Connection:
 
     def _shake(self, connection: SSL.Connection, secured: Callable[[], None], read: bytes) -> None:
         runtime = self.runtime
-        leg = TlsLeg(
-            runtime.hub, self._socket(), connection, runtime.buffers, secured=secured, refused=self._tls_refused
-        )
+        refused = partial(self._end, Cause.TLS_FAILED)
+        leg = TlsLeg(runtime.hub, self._socket(), connection, runtime.buffers, secured=secured, refused=refused)
         self._leave_to(leg)
         leg.start(read)
 
@@ -245,11 +251,8 @@ class Connection:
         if self.place.listener.mode is Mode.TCP:
             Tunnelling(self, leg).start()
         else:
-            self._http = HttpEnd(leg, self.place.listener, self.runtime.wheel, self._exchange, self.gone)
+            self._http = HttpEnd(leg, self.place.listener, self.runtime.wheel, partial(Exchange, self), self.gone)
             self._http.start()
-
-    def _exchange(self) -> Exchange:
-        return Exchange(self)
 
     def relayed(self) -> None:
         """The leg belongs to a relay from now on."""
@@ -309,19 +312,12 @@ class Connection:
     def _answer_and_give_up(self, answer: bytes, detail: str) -> None:
         if answer:
             # A first answer always fits the socket's buffer; where it does not, the peer gets nothing.
-            try:
+            with suppress(OSError):
                 self._socket().send(answer)
-            except OSError:
-                pass
         self._give_up(Cause.TLS_FAILED, detail)
 
-    def _tls_refused(self, why: str) -> None:
-        self._end(Cause.TLS_FAILED, why)
-
     def _too_late(self) -> None:
-        if self._hello is not None and not self._hello.read and self.place.sni.without_tls is not None:
-            self._goes_without_tls(b"")
-        else:
+        if self._hello is None or self._hello.read or not self._goes_without_tls(b""):
             self._give_up_unfinished()
 
     def _give_up_unfinished(self) -> None:
@@ -376,7 +372,7 @@ class Connection:
             self._timer = None
 
     def own_fields(self) -> Fields:
-        """The fields of an origin server, for answers of the gateway's own."""
+        """The fields of an origin server, for answers of the gateway's own; the same object within a second."""
         runtime = self.runtime
         return self.with_hsts(origin_fields(int(runtime.wall()), runtime.plan.config.gateway.server_header))
 
@@ -396,5 +392,6 @@ class Connection:
             client_port=self.client_port or None,
             tls_name=self.sni,
         )
-        record.tls_version, record.tls_cipher, record.tls_resumed, _ = self.tls
+        if self.tls is not _NO_TLS:
+            record.tls_version, record.tls_cipher, record.tls_resumed, _ = self.tls
         return record

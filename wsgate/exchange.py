@@ -5,7 +5,6 @@ Nothing here knows HTTP/1: a head comes in as values, the answer goes out throug
 
 from __future__ import annotations
 
-from sys import intern
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -205,7 +204,11 @@ class Exchange:
         else:
             end.answer_early(self.head.framing)
         record.status = int(answer.status)
-        end.answer.head(answer.status, b"", [*answer.headers, *self.connection.own_fields()], NO_BODY)
+        own = self.connection.own_fields()
+        if end.answer.is_plain:
+            end.answer.made(answer.head_with(own))
+        else:
+            end.answer.head(answer.status, b"", [*answer.headers, *own], NO_BODY)
         if isinstance(answer.body, FileBlocks):
             self._part = sending = Sending(self, answer.body)
             sending.begin()
@@ -300,22 +303,11 @@ class Exchange:
         self.noted().route = route.name
 
     def _note_request(self, head: RequestHead) -> None:
-        record = self.noted()
-        path, _, query = head.target.partition(b"?")
-        record.method = head.method.decode("latin-1")
-        record.path, record.query = intern(path.decode("latin-1")), query.decode("latin-1")
-        # The same in most requests: kept once, for thousands of open WebSockets.
-        record.host = intern(head.host)
-        record.version = "1.1" if head.minor else "1.0"
+        record, told = self.noted(), head.told
+        record.method, record.path, record.query, record.host, record.version = told[:5]
         if head.upgrade:
             record.kind = Kind.WEBSOCKET
-        first = head.index.first
-        if agent := first.get(b"user-agent"):
-            record.user_agent = intern(agent.decode("latin-1"))
-        if referer := first.get(b"referer"):
-            record.referer = intern(referer.decode("latin-1"))
-        if origin := first.get(b"origin"):
-            record.origin = intern(origin.decode("latin-1"))
+        record.user_agent, record.referer, record.origin = told[5:]
         connection = self.connection
         if connection.place.trusted.trusts(connection.client):
             record.client = client_address(connection.client, connection.place.trusted.trusts, head.fields)

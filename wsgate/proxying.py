@@ -14,10 +14,10 @@ from wsgate.transport.interfaces import Data, Leg
 from wsgate.upstream.dialing import Dialling
 from wsgate.upstream.http_end import ServerEnd
 from wsgate.upstream.members import UpstreamMembers
-from wsgate.wire.fields import Fields, encode_request, end_to_end
+from wsgate.wire.fields import Fields, encode_request
 from wsgate.wire.forwarding import certificate_fields, forwarded_fields
 from wsgate.wire.framing import Ending
-from wsgate.wire.heads import ResponseHead
+from wsgate.wire.heads import RequestHead, ResponseHead
 from wsgate.wire.paths import rewrite_path, strip_prefix
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def request_fields(exchange: Exchange) -> Fields:
         connection.secure,
         head.authority,
         connection.port,
-        end_to_end(head.fields),
+        head.onward,
         connection.place.trusted.trusts(connection.client),
     )
     shown = connection.tls.certificate
@@ -98,19 +98,31 @@ class Proxying:
         self._reused = reused
         self._note_server(runtime.wheel.seconds() - self._since)
         self._end = ServerEnd(leg, runtime.wheel, head.method, self._members.options.response_timeout, self)
-        fields = request_fields(exchange)
-        if head.get(b"expect") is not None:
-            fields = [field for field in fields if field[0].lower() != b"expect"]
-        if head.get(b"host") is None:
-            # HTTP/1.0 has none or says it in the target; the server is asked in HTTP/1.1 (RFC 9112 section 3.2).
-            fields.insert(0, (b"Host", head.authority or _authority(state.server)))
-        if head.framing.ending is Ending.CHUNKED:
-            fields.append((b"Transfer-Encoding", b"chunked"))
-        request = encode_request(head.method, request_target(exchange, self._match), fields)
+        request = self._request(head, state.server)
         leg.registerProducer(exchange.end.leg, True)
         self._end.ask(request, head.framing)
         exchange.end.feed_from(leg)
         exchange.end.want_body()
+
+    def _request(self, head: RequestHead, server: Server) -> bytes:
+        """The head of the request to ``server``; a client that asks the same again gets the same asked."""
+        exchange, match = self._exchange, self._match
+        asked = exchange.connection.asked
+        if asked is not None and asked[0] is head and asked[1] is match:
+            return asked[2]
+        fields = request_fields(exchange)
+        if head.get(b"expect") is not None:
+            fields = [field for field in fields if field[0].lower() != b"expect"]
+        names_host = head.get(b"host") is not None
+        if not names_host:
+            # HTTP/1.0 has none or says it in the target; the server is asked in HTTP/1.1 (RFC 9112 section 3.2).
+            fields.insert(0, (b"Host", head.authority or _authority(server)))
+        if head.framing.ending is Ending.CHUNKED:
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        request = encode_request(head.method, request_target(exchange, match), fields)
+        if head.is_kept and names_host:
+            exchange.connection.asked = (head, match, request)
+        return request
 
     def dial_failed(self, cause: Cause, detail: str) -> None:
         self._note_server(None)
@@ -149,7 +161,7 @@ class Proxying:
     def informed(self, head: ResponseHead) -> None:
         # 100 is the gateway's own business: the client was told to go on when a server was there.
         if head.status != 100:
-            self._exchange.end.answer.informational(head.status, head.reason, end_to_end(head.fields, request=False))
+            self._exchange.end.answer.informational(head.status, head.reason, head.onward)
 
     def answered(self, head: ResponseHead) -> None:
         exchange, state = self._exchange, self._state
@@ -164,8 +176,13 @@ class Proxying:
         record = exchange.noted()
         record.status = head.status
         record.answer_time = exchange.connection.runtime.wheel.seconds() - self._since
-        fields = end_to_end(head.fields, request=False) + binding_fields(exchange, self._members, state)
-        exchange.end.answer.head(head.status, head.reason, exchange.connection.with_hsts(fields), head.framing)
+        binding = binding_fields(exchange, self._members, state)
+        fields = exchange.connection.with_hsts(head.onward + binding if binding else head.onward)
+        answer = exchange.end.answer
+        if fields is head.onward and answer.is_plain and head.reason and head.framing.ending is Ending.LENGTH:
+            answer.made(head.encoded)
+        else:
+            answer.head(head.status, head.reason, fields, head.framing)
 
     def _pass_over(self, status: int) -> None:
         """Leave this answer and ask the next server."""

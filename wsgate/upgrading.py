@@ -24,7 +24,7 @@ from wsgate.upstream.dialing import Dialling
 from wsgate.upstream.http_end import ServerEnd
 from wsgate.upstream.members import UpstreamMembers
 from wsgate.websocket import Session
-from wsgate.wire.fields import Fields, HeadError, encode_request, encode_response, end_to_end
+from wsgate.wire.fields import Fields, HeadError, encode_request, encode_response
 from wsgate.wire.framing import NO_BODY
 from wsgate.wire.heads import ResponseHead
 from wsgate.wire.ws_handshake import (
@@ -163,7 +163,7 @@ class Upgrading:
         exchange.end.answer.keep = False
         if self._end is not None:
             exchange.end.feed_from(self._end.leg)
-        fields = end_to_end(head.fields, request=False) + binding_fields(exchange, self._members, self._state)
+        fields = head.onward + binding_fields(exchange, self._members, self._state)
         exchange.end.answer.head(head.status, head.reason, exchange.connection.with_hsts(fields), head.framing)
 
     def answer_body(self, data: Data) -> None:

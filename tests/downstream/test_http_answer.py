@@ -27,7 +27,9 @@ class CountingLeg(MemoryLeg):
 def writer(method: str = "GET", version: str = "1.1", *, keep: bool = True) -> tuple[AnswerWriter, CountingLeg]:
     leg = CountingLeg(lambda call: None)
     head = parse_request(f"{method} / HTTP/{version}\r\nHost: a\r\n\r\n".encode(), 100)
-    return AnswerWriter(leg, head, keep), leg
+    answer = AnswerWriter(leg)
+    answer.begin(head, keep)
+    return answer, leg
 
 
 def test_head_and_body_go_out_in_one_write() -> None:

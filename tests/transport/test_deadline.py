@@ -69,3 +69,38 @@ def test_it_may_be_set_anew_when_it_comes() -> None:
     rig.deadline.set(1, again)
     rig.passes(5)
     assert rig.called == ["again"] * 3
+
+
+def test_what_is_put_off_moves_no_timer() -> None:
+    """A kept connection sets and drops it for every request."""
+    rig = Rig()
+    rig.set(5, "a")
+    for _ in range(3):
+        rig.passes(1)
+        rig.deadline.rest()
+        assert not rig.deadline.active
+        assert len(rig.wheel) == 1
+        rig.set(5, "b")
+        assert len(rig.wheel) == 1
+    rig.passes(4)
+    assert rig.called == []
+    rig.passes(1)
+    assert rig.called == ["b"]
+
+
+def test_a_shorter_time_comes_in_time() -> None:
+    rig = Rig()
+    rig.set(60, "a")
+    rig.deadline.rest()
+    rig.set(5, "b")
+    rig.passes(5)
+    assert rig.called == ["b"]
+
+
+def test_a_deadline_at_rest_calls_nobody() -> None:
+    rig = Rig()
+    rig.set(5, "a")
+    rig.deadline.rest()
+    rig.passes(20)
+    assert rig.called == []
+    assert not len(rig.wheel)

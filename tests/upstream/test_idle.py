@@ -40,6 +40,7 @@ def test_the_newest_is_used_first() -> None:
     legs = [rig.kept() for _ in range(3)]
     assert [rig.pool.take(A) for _ in range(4)] == [*reversed(legs), None]
     assert len(rig.pool) == 0
+    rig.passes(61)
     assert not len(rig.wheel)
 
 

@@ -19,12 +19,13 @@ class Backpressure:
     last bytes before the leg closes.
     """
 
-    __slots__ = ("_leg", "_source", "_stall", "_stuck")
+    __slots__ = ("_leg", "_stall", "_stuck", "source")
 
     def __init__(self, leg: Leg, wheel: TimerWheel, stuck: Callable[[], None]) -> None:
         self._leg = leg
         self._stuck = stuck
-        self._source: Producer | None = None
+        #: What makes the bytes that are sent now.
+        self.source: Producer | None = None
         self._stall = Deadline(wheel)
 
     def start(self) -> None:
@@ -33,13 +34,13 @@ class Backpressure:
 
     def stop(self) -> None:
         """The leg is gone or belongs to somebody else."""
-        self._source = None
+        self.source = None
         self._stall.drop()
         self._leg.unregisterProducer()
 
     def feed_from(self, source: Producer | None) -> None:
         """``source`` makes what is sent from now on; it is paused at once where bytes wait already."""
-        self._source = source
+        self.source = source
         if source is not None and self._leg.queued:
             source.pauseProducing()
 
@@ -48,13 +49,13 @@ class Backpressure:
     def pauseProducing(self) -> None:
         if not self._stall.active:
             self._watch()
-        if self._source is not None:
-            self._source.pauseProducing()
+        if self.source is not None:
+            self.source.pauseProducing()
 
     def resumeProducing(self) -> None:
         self._stall.drop()
-        if self._source is not None:
-            self._source.resumeProducing()
+        if self.source is not None:
+            self.source.resumeProducing()
 
     def stopProducing(self) -> None:
         return

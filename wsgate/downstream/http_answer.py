@@ -19,16 +19,19 @@ _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
 class AnswerWriter:
-    """The answer to one request.
+    """The answers on one leg, one after the other; each is begun with the request that it is for.
 
-    ``keep`` says whether the connection goes on behind it, ``begun`` whether its head has been made.  ``head`` is None
-    where the request could not be read.
+    ``keep`` says whether the connection goes on behind it, ``begun`` whether its head has been made.
     """
 
     __slots__ = ("_chunked", "_head_request", "_leg", "_minor", "_unsent", "begun", "keep")
 
-    def __init__(self, leg: Leg, head: RequestHead | None, keep: bool) -> None:
+    def __init__(self, leg: Leg) -> None:
         self._leg = leg
+        self.begin(None, False)
+
+    def begin(self, head: RequestHead | None, keep: bool) -> None:
+        """The next answer; ``head`` is None where the request could not be read."""
         self._minor = head.minor if head is not None else 1
         self._head_request = head is not None and head.method == b"HEAD"
         self._chunked = False
@@ -44,6 +47,16 @@ class AnswerWriter:
         """Pass a 1xx answer on; HTTP/1.0 has none (RFC 9110 section 15.2)."""
         if self._minor:
             self._leg.write(encode_response(status, reason, _without_length(fields)))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is to be said of this connection: HTTP/1.1 that goes on."""
+        return self.keep and self._minor == 1
+
+    def made(self, head: bytes) -> None:
+        """Begin with a head that is written already; only where ``is_plain``, and its framing says where it ends."""
+        self._unsent = head
+        self.begun = True
 
     def head(self, status: int, reason: bytes, fields: Fields, framing: Framing) -> None:
         """Begin.  Where ``framing`` has a length, ``fields`` say so too; else the end of the body is marked here.

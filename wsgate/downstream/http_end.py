@@ -25,7 +25,7 @@ from wsgate.transport.wheel import TimerWheel
 from wsgate.wire.fields import HeadError
 from wsgate.wire.framing import Framing
 from wsgate.wire.heads import RequestHead
-from wsgate.wire.http_body import BodyReader
+from wsgate.wire.http_body import BodyReader, body_reader
 from wsgate.wire.http_head import RequestReader
 
 #: Bytes of a request body that must arrive within each body_timeout: a slow upload goes on, a drip does not.
@@ -77,7 +77,7 @@ class HttpEnd:
         self, leg: Leg, limits: Listener, wheel: TimerWheel, make: Callable[[], Serving], gone: Callable[[], None]
     ) -> None:
         self.leg = leg
-        self.answer = AnswerWriter(leg, None, False)
+        self.answer = AnswerWriter(leg)
         self._limits = limits
         self._wheel = wheel
         self._make = make
@@ -113,28 +113,29 @@ class HttpEnd:
             self._drop_body(self._body, data)
 
     def _read_head(self, data: Data) -> None:
-        begun = self._reader.begun
+        reader = self._reader
+        begun = reader.held and reader.begun
         try:
-            head = self._reader.feed(data)
+            head = reader.feed(data)
         except HeadError as error:
             self._refuse(error.cause, str(error))
             return
         if head is not None:
             self._begin(head)
-        elif self._requests and not begun and self._reader.begun:
+        elif self._requests and not begun and reader.begun:
             self._deadline.set(self._limits.head_timeout, self._head_too_late)
 
     def _begin(self, head: RequestHead) -> None:
-        self._deadline.drop()
-        self._flow.feed_from(None)
+        self._deadline.rest()
+        self._flow.source = None
         self._requests += 1
         self._phase = Phase.EXCHANGE
-        last = self._stopping or self._requests >= self._limits.keepalive_requests
-        self.answer = AnswerWriter(self.leg, head, head.keep_alive and not last)
+        goes_on = not self._stopping and self._requests < self._limits.keepalive_requests
+        self.answer.begin(head, goes_on and head.keep_alive)
         self._more_expected = head.keep_alive
         self._wants_continue = head.expects_continue
-        self._rest = self._reader.take_rest()
-        body = self._body = BodyReader(head.framing)
+        self._rest = self._reader.take_rest() if self._reader.held else b""
+        body = self._body = body_reader(head.framing)
         serving = self._serving = self._make()
         if not body.done:
             # The body is asked for once somebody takes it.
@@ -192,19 +193,18 @@ class HttpEnd:
     def _body_failed(self, cause: Cause, detail: str) -> None:
         self._deadline.drop()
         self.answer.keep = False
-        serving = self._serving
-        if serving is not None:
-            serving.request_failed(cause, detail)
+        if self._serving is not None:
+            self._serving.request_failed(cause, detail)
 
     def _refuse(self, cause: Cause, detail: str) -> None:
         """Answer something that is not a request, and close."""
         self._deadline.drop()
         self._flow.feed_from(None)
         self._phase = Phase.EXCHANGE
-        self.answer = AnswerWriter(self.leg, None, False)
+        self.answer.begin(None, False)
         self._more_expected = True
-        serving = self._serving = self._make()
-        serving.refuse(self, cause, detail)
+        self._serving = self._make()
+        self._serving.refuse(self, cause, detail)
 
     # The end of an exchange
 
@@ -214,14 +214,14 @@ class HttpEnd:
 
     @property
     def carried_before(self) -> tuple[int, int]:
-        """Bytes received and sent up to the end of the exchange before."""
+        """The same up to the end of the exchange before."""
         return self._begun_in, self._begun_out
 
     def finish(self) -> None:
         """The answer is complete: go on to the next request, or close."""
         self._serving = None
-        self._flow.feed_from(None)
-        self._deadline.drop()
+        self._flow.source = None
+        self._deadline.rest()
         body = self._body
         whole = body is not None and body.done
         if self.answer.keep and not self._stopping and body is not None:
@@ -233,15 +233,13 @@ class HttpEnd:
 
     def _next(self) -> None:
         """Wait for the next request, and before that for the client to take what it has been answered."""
-        if self._stopping:
-            self.close()
-            return
         self._body = None
         self._phase = Phase.HEAD
         self._begun_in, self._begun_out = self.leg.received - len(self._rest), self.leg.sent
-        # Requests make answers as any source does: a client that only asks and never reads is read no further.
-        self._flow.feed_from(self)
-        if not self.leg.queued:
+        if self.leg.queued:
+            # Requests make answers as any source does: a client that only asks and never reads is read no further.
+            self._flow.feed_from(self)
+        else:
             self.resumeProducing()
 
     def pauseProducing(self) -> None:
@@ -249,11 +247,12 @@ class HttpEnd:
         self.leg.pauseProducing()
 
     def resumeProducing(self) -> None:
-        if self._reader.begun:
+        if self._reader.held and self._reader.begun:
             self._deadline.set(self._limits.head_timeout, self._head_too_late)
         else:
             self._deadline.set(self._limits.keepalive_timeout, self.close)
-        self._go_on()
+        if self._rest or self._ended or self.leg.paused:
+            self._go_on()
 
     def stopProducing(self) -> None:
         return
@@ -292,7 +291,7 @@ class HttpEnd:
             return
         if body.done:
             self._rest = bytes(body.rest)
-            self._next()
+            self.close() if self._stopping else self._next()
         elif self.leg.received - self._seen > LINGER_BYTES:
             self._linger()
 
@@ -346,10 +345,10 @@ class HttpEnd:
         body, serving = self._body, self._serving
         if body is not None and body.done and serving is not None and serving.client_ended():
             self._ended = True
-            return
-        leave = self.abort if self.answer.begun else self.close
-        self._tell_gone(Cause.CLIENT_CLOSED)
-        leave()
+        else:
+            leave = self.abort if self.answer.begun else self.close
+            self._tell_gone(Cause.CLIENT_CLOSED)
+            leave()
 
     def connectionLost(self, reason: Failure) -> None:
         if reason.type is not ConnectionAborted:

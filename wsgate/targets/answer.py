@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import FileIO
+
+from wsgate.wire.fields import encode_response
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -43,6 +46,9 @@ class FileBlocks:
         self._file.close()
 
 
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+
+
 @dataclass(slots=True)
 class Answer:
     """Status, headers and body.
@@ -55,6 +61,15 @@ class Answer:
     status: int
     headers: Headers
     body: bytes | FileBlocks | None
+    _written: tuple[Headers, bytes] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def head_with(self, own: Headers) -> bytes:
+        """The whole head in HTTP/1.1 with the sender's ``own`` headers; written once for the same object of them."""
+        written = self._written
+        if written is None or written[0] is not own:
+            head = encode_response(self.status, _PHRASES.get(self.status, b""), [*self.headers, *own])
+            written = self._written = (own, head)
+        return written[1]
 
 
 def text_answer(status: int, text: str, headers: Headers | None = None) -> Answer:

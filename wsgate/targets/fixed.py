@@ -78,15 +78,14 @@ class Redirect:
 class Respond:
     """``respond = STATUS [TEXT]``."""
 
-    __slots__ = ("_status", "_text")
+    __slots__ = ("_answer",)
 
     def __init__(self, target: RespondTarget) -> None:
-        self._status = target.status
-        self._text = target.text
+        self._answer = text_answer(target.status, target.text)
 
     def answer(self) -> Answer:
         """The same for every request."""
-        return text_answer(self._status, self._text)
+        return self._answer
 
 
 def slash_answer(method: str, path: bytes, query: bytes) -> Answer:

@@ -14,21 +14,15 @@ from wsgate.transport.wheel import Timer, TimerWheel
 
 
 class _Waiting:
-    """The protocol on an idle connection."""
+    """The protocol on an idle connection; ``until`` is when it has waited long enough, in seconds."""
 
-    __slots__ = ("leg", "pool", "server", "timer")
+    __slots__ = ("leg", "pool", "server", "until")
 
-    timer: Timer
-
-    def __init__(self, pool: IdleConnections, server: str, leg: Leg) -> None:
+    def __init__(self, pool: IdleConnections, server: str, leg: Leg, until: float) -> None:
         self.pool = pool
         self.server = server
         self.leg = leg
-
-    def expire(self) -> None:
-        # Out of the pool first: a leg that is closing takes no request, and closes a little later.
-        self.pool.drop(self)
-        self.leg.loseConnection()
+        self.until = until
 
     def dataReceived(self, data: Data) -> None:
         # Nobody asked: whatever it is, it must not become the answer to the next request.
@@ -46,7 +40,7 @@ class _Waiting:
 class IdleConnections:
     """Up to ``most`` idle connections of one upstream, each for up to ``timeout`` seconds."""
 
-    __slots__ = ("_count", "_most", "_servers", "_timeout", "_wheel")
+    __slots__ = ("_count", "_most", "_next_look", "_servers", "_timeout", "_timer", "_wheel")
 
     def __init__(self, wheel: TimerWheel, most: int, timeout: float) -> None:
         self._wheel = wheel
@@ -54,6 +48,9 @@ class IdleConnections:
         self._timeout = timeout
         self._servers: dict[str, list[_Waiting]] = {}
         self._count = 0
+        # One for all: it is there while it may find something, and is not moved for each connection.
+        self._timer: Timer | None = None
+        self._next_look = 0.0
 
     def __len__(self) -> int:
         return self._count
@@ -63,32 +60,58 @@ class IdleConnections:
         waiting = self._servers.get(server)
         if not waiting:
             return None
-        newest = waiting[-1]
-        self.drop(newest)
-        newest.leg.pauseProducing()
-        return newest.leg
+        leg = waiting.pop().leg
+        self._count -= 1
+        leg.pauseProducing()
+        return leg
 
     def keep(self, server: str, leg: Leg) -> None:
         """Keep ``leg`` for the next request to ``server``, or close it when there are enough."""
         if self._count >= self._most:
             leg.loseConnection()
             return
-        waiting = _Waiting(self, server, leg)
-        waiting.timer = self._wheel.after(self._timeout, waiting.expire)
+        now = self._wheel.seconds()
+        waiting = _Waiting(self, server, leg, now + self._timeout)
         leg.protocol = waiting
-        self._servers.setdefault(server, []).append(waiting)
+        known = self._servers.get(server)
+        if known is None:
+            known = self._servers[server] = []
+        known.append(waiting)
         self._count += 1
+        if self._timer is None or waiting.until < self._next_look:
+            self._look_at(waiting.until, now)
         leg.resumeProducing()
 
     def drop(self, waiting: _Waiting) -> None:
-        """Forget a connection that is used, or gone."""
+        """Forget a connection that is gone."""
         known = self._servers.get(waiting.server, [])
         if waiting in known:
             known.remove(waiting)
             self._count -= 1
-            waiting.timer.cancel()
-            if not known:
-                del self._servers[waiting.server]
+        if not self._count:
+            self._stop_looking()
+
+    def _look_at(self, at: float, now: float) -> None:
+        self._stop_looking()
+        self._next_look = at
+        self._timer = self._wheel.after(at - now, self._expire)
+
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        """Close those that have waited long enough."""
+        self._timer = None
+        now = self._wheel.seconds()
+        for waiting in [waiting for known in self._servers.values() for waiting in known if waiting.until <= now]:
+            # Out of the pool first: a leg that is closing takes no request, and closes a little later.
+            self.drop(waiting)
+            waiting.leg.loseConnection()
+        self._servers = {server: known for server, known in self._servers.items() if known}
+        if self._count:
+            self._look_at(min(waiting.until for known in self._servers.values() for waiting in known), now)
 
     def reconfigure(self, most: int, timeout: float) -> None:
         """Other bounds, for those that are kept from now on."""
@@ -102,5 +125,7 @@ class IdleConnections:
             waiting.leg.loseConnection()
 
     def close(self) -> None:
+        """Close all of them."""
         for server in list(self._servers):
             self.forget(server)
+        self._stop_looking()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from sys import intern
+from typing import NamedTuple
 
 import httptools
 
 from wsgate.causes import Cause
 from wsgate.wire.authority import host_of
-from wsgate.wire.fields import TOKEN, Fields, HeadError, tokens
+from wsgate.wire.fields import TOKEN, Fields, HeadError, encode_response, end_to_end, tokens
 from wsgate.wire.framing import NO_BODY, Ending, Framing, request_framing, response_framing
 
 # The target is visible ASCII without "#": a fragment is never sent, and makes a path look longer than it is.
@@ -65,6 +67,7 @@ class Head:
     keep_alive: bool
     upgrade: bool
     index: Index = field(repr=False, compare=False)
+    _onward: Fields | None = field(default=None, init=False, repr=False, compare=False)
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first field of this name, in any case."""
@@ -75,6 +78,19 @@ class Head:
         return list(self.index.all(name.lower()))
 
 
+class Told(NamedTuple):
+    """What a log tells of a request, as text: bytes are decoded as latin-1."""
+
+    method: str
+    path: str
+    query: str
+    host: str
+    version: str
+    user_agent: str
+    referer: str
+    origin: str
+
+
 @dataclass(slots=True)
 class RequestHead(Head):
     """A request.
@@ -82,6 +98,7 @@ class RequestHead(Head):
     ``target`` is in origin-form (or ``*``), also when it came in absolute-form; ``authority`` is that of an
     absolute-form target, else Host (empty only in HTTP/1.0); ``host`` is its host as `wsgate.wire.authority` gives it.
     ``upgrade`` only says that a WebSocket is wanted: `wsgate.wire.ws_handshake` says whether it is asked for rightly.
+    ``is_kept`` says that the same object is given for the same bytes, so that what is made of it is worth keeping.
     """
 
     method: bytes
@@ -89,6 +106,38 @@ class RequestHead(Head):
     authority: bytes
     host: str
     expects_continue: bool
+    is_kept: bool = field(default=False, init=False, repr=False, compare=False)
+    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def onward(self) -> Fields:
+        """The fields that go on to a server; worked out once, not to be changed."""
+        fields = self._onward
+        if fields is None:
+            fields = self._onward = end_to_end(self.fields)
+        return fields
+
+    @property
+    def told(self) -> Told:
+        """Worked out once; texts that most requests share are the same objects in all of them."""
+        told = self._told
+        if told is None:
+            path, _, query = self.target.partition(b"?")
+            first = self.index.first
+            agent, referer, origin = (
+                intern(first.get(name, b"").decode("latin-1")) for name in (b"user-agent", b"referer", b"origin")
+            )
+            told = self._told = Told(
+                intern(self.method.decode("latin-1")),
+                intern(path.decode("latin-1")),
+                query.decode("latin-1"),
+                intern(self.host),
+                "1.1" if self.minor else "1.0",
+                agent,
+                referer,
+                origin,
+            )
+        return told
 
 
 @dataclass(slots=True)
@@ -97,6 +146,22 @@ class ResponseHead(Head):
 
     status: int
     reason: bytes
+    _encoded: bytes = field(default=b"", init=False, repr=False, compare=False)
+
+    @property
+    def onward(self) -> Fields:
+        """The fields that go on to a client; worked out once, not to be changed."""
+        fields = self._onward
+        if fields is None:
+            fields = self._onward = end_to_end(self.fields, request=False)
+        return fields
+
+    @property
+    def encoded(self) -> bytes:
+        """The head with its fields that go on and nothing else; worked out once.  Raises HeadError (INTERNAL)."""
+        if not self._encoded:
+            self._encoded = encode_response(self.status, self.reason, self.onward)
+        return self._encoded
 
 
 class _Heard:

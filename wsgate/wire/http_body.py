@@ -11,7 +11,7 @@ from enum import Enum
 
 from wsgate.causes import Cause
 from wsgate.wire.fields import HOP_BY_HOP, TOKEN, Fields, HeadError, encode_block
-from wsgate.wire.framing import Data, Ending, Framing
+from wsgate.wire.framing import NO_BODY, Data, Ending, Framing
 
 MAX_CHUNK_LINE = 1024
 """Bytes of a chunk's size with its extensions and CRLF; extensions are read and dropped."""
@@ -189,6 +189,15 @@ class BodyReader:
         self._trailer_bytes += len(line)
         if name not in _IGNORED_TRAILERS and not name.startswith((b"x-forwarded-", b"sec-websocket-")):
             self.trailers.append((match[1], match[2].strip(b" \t")))
+
+
+# Shared by all messages without a body: it is done from the start, and nothing is ever fed to it.
+_WITHOUT = BodyReader(NO_BODY)
+
+
+def body_reader(framing: Framing) -> BodyReader:
+    """The reader of a request's body; where there is none, ``done`` is set and it must not be fed."""
+    return _WITHOUT if framing is NO_BODY else BodyReader(framing)
 
 
 def chunk_head(size: int) -> bytes:

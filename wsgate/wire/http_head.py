@@ -8,6 +8,7 @@ from wsgate.causes import Cause
 from wsgate.wire.fields import TOKEN, Fields, HeadError
 from wsgate.wire.framing import Data, Framing
 from wsgate.wire.heads import Head, RequestHead, ResponseHead, parse_request, parse_response
+from wsgate.wire.seen_heads import PUBLIC_ANSWERED, PUBLIC_ASKED, SeenHeads
 
 __all__ = [
     "Fields",
@@ -30,6 +31,9 @@ _RESPONSE_START = re.compile(rb"HTTP/1\.|(?:H(?:T(?:T(?:P(?:/1?)?)?)?)?)?\Z")
 # Empty lines in front of a request, which old clients send behind a body (RFC 9112 section 2.2 asks for one).
 _MAX_EMPTY_LINES = 4
 
+_asked: SeenHeads[RequestHead] = SeenHeads(PUBLIC_ASKED)
+_answered: SeenHeads[ResponseHead] = SeenHeads(PUBLIC_ANSWERED)
+
 
 class _HeadReader:
     """Finds the end of one head after another in what it is fed; holds at most ``max_head`` and one feed."""
@@ -45,6 +49,11 @@ class _HeadReader:
         self._max_fields = max_fields
         self._held: bytes | bytearray = b""
         self._scanned = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether anything waits here: a head that has begun, or what came behind the last one."""
+        return bool(self._held)
 
     @property
     def begun(self) -> bool:
@@ -109,11 +118,22 @@ class RequestReader(_HeadReader):
 
     def feed(self, data: Data) -> RequestHead | None:
         """The next request, or None while it is not whole; raises HeadError with the cause to answer with."""
-        head = self._next(data)
-        if head is None:
+        whole = not self._held and len(data) <= self._max_head
+        if whole:
+            # A read that is one whole head, and one that is known: the rule on a kept connection.
+            data = bytes(data)
+            known = _asked.find(data, self._max_fields)
+            if known is not None:
+                self._empty_lines = 0
+                return known
+        raw = self._next(data)
+        if raw is None:
             return None
         self._empty_lines = 0
-        return parse_request(head, self._max_fields)
+        head = parse_request(raw, self._max_fields)
+        if whole and not self._held and b"?" not in head.target:
+            head.is_kept = _asked.keep(raw, head, head.index.first)
+        return head
 
     def _without_empty_lines(self, held: bytes | bytearray) -> bytes | bytearray:
         while held[:2] == b"\r\n":
@@ -143,5 +163,14 @@ class ResponseReader(_HeadReader):
 
     def feed(self, data: Data) -> ResponseHead | None:
         """The next answer, or None while it is not whole; raises HeadError (BAD_ANSWER)."""
-        head = self._next(data)
-        return None if head is None else parse_response(head, self._max_fields, self._method)
+        raw = self._next(data)
+        if raw is None:
+            return None
+        if self._method == b"HEAD":
+            # The same bytes mean another framing to any other method.
+            return parse_response(raw, self._max_fields, self._method)
+        head = _answered.find(raw, self._max_fields)
+        if head is None:
+            head = parse_response(raw, self._max_fields, self._method)
+            _answered.keep(raw, head, head.index.first)
+        return head

@@ -11,17 +11,13 @@ _HSTS = b"Strict-Transport-Security"
 
 
 @lru_cache(maxsize=2)
-def _date(second: int) -> bytes:
-    """The value of Date, the same for all answers of one second since the epoch."""
-    return formatdate(second, usegmt=True).encode("ascii")
-
-
 def origin_fields(second: int, server: str) -> Fields:
     """The fields of an origin server, for answers of the gateway's own (RFC 9110 sections 6.6.1 and 10.2.4).
 
-    ``second`` is since the epoch; ``server`` names the software, empty for none.
+    ``second`` is since the epoch; ``server`` names the software, empty for none.  All answers of one second get the
+    same object, which is not to be changed.
     """
-    fields = [(b"Date", _date(second))]
+    fields = [(b"Date", formatdate(second, usegmt=True).encode("ascii"))]
     if server:
         fields.append((b"Server", server.encode("latin-1")))
     return fields

@@ -14,7 +14,7 @@ from hashlib import sha1
 from typing import NamedTuple
 
 from wsgate.causes import Cause
-from wsgate.wire.fields import TOKEN, Fields, HeadError, end_to_end, tokens
+from wsgate.wire.fields import TOKEN, Fields, HeadError, tokens
 from wsgate.wire.framing import NO_BODY
 from wsgate.wire.heads import RequestHead, ResponseHead
 
@@ -188,7 +188,6 @@ def client_answer_fields(answer: ResponseHead, agreed: Agreed, key: bytes) -> Fi
         handshake.append((b"Sec-WebSocket-Protocol", agreed.protocol))
     if agreed.extensions:
         handshake.append((b"Sec-WebSocket-Extensions", agreed.extensions))
-    others = end_to_end(answer.fields, request=False)
     return handshake + [
-        field for field in others if field[0].lower() not in (b"content-length", b"sec-websocket-version")
+        field for field in answer.onward if field[0].lower() not in (b"content-length", b"sec-websocket-version")
     ]
