@@ -89,6 +89,16 @@ def test_few_are_not_made_to_wait() -> None:
     assert draining.finished.result == 50
 
 
+def test_one_of_several_processes_has_its_share_of_the_pace() -> None:
+    house = _House()
+    relays = [house.enter() for _ in range(50)]
+    draining = house.drain(spread=60.0, pace=PACE / 4)
+    house.pass_time(1.0)
+    assert 20 <= sum(bool(relay.closed) for relay in relays) <= 30
+    house.pass_time(1.3)
+    assert draining.finished.result == 50
+
+
 def test_others_are_left_alone() -> None:
     house = _House()
     other, mine = house.enter("other"), house.enter()

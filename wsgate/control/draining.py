@@ -22,9 +22,10 @@ class Draining:
     """Closes every relayed connection that ``covers`` chooses, those too that begin meanwhile.
 
     Each gets its Close (RFC 6455 section 7.1.2) at a moment of its own within ``spread`` seconds: the window is cut
-    into as many parts as there are connections, each takes one, in any order, and a random moment in it.  What is left
-    after ``timeout`` seconds is aborted.  ``finished`` fires with the number of connections that were closed when none
-    is left and ``done()`` says that no more will come.
+    into as many parts as there are connections, each takes one, in any order, and a random moment in it.  The window is
+    shorter where fewer than ``pace`` a second would fall into it, which are this process's share of ``PACE``.  What is
+    left after ``timeout`` seconds is aborted.  ``finished`` fires with the number of connections that were closed when
+    none is left and ``done()`` says that no more will come.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Draining:
         reason: str,
         spread: float,
         timeout: float,
+        pace: float = PACE,
         done: Callable[[], bool] = lambda: True,
     ) -> None:
         self._live = live
@@ -47,6 +49,7 @@ class Draining:
         self._cause = cause
         self._reason = reason
         self._spread = spread
+        self._pace = pace
         self._done = done
         self._waiting: dict[int, Timer | None] = {}
         self._closed = 0
@@ -63,7 +66,7 @@ class Draining:
         """Give everybody a moment; ``finished`` fires at once where there is nobody."""
         chosen = [live for live in self._live if self._covers(live)]
         self._random.shuffle(chosen)
-        window = min(self._spread, len(chosen) / PACE)
+        window = min(self._spread, len(chosen) / self._pace)
         for place, live in enumerate(chosen):
             self._schedule(live, (place + self._random.random()) * window / len(chosen))
         self._look()

@@ -18,7 +18,7 @@ from wsgate.causes import Cause
 from wsgate.config.model import Address, Config, Listener
 from wsgate.control.build import Builder, adopt
 from wsgate.control.doors import Doors, binds
-from wsgate.control.draining import Draining
+from wsgate.control.draining import PACE, Draining
 from wsgate.control.health import SharedHealth
 from wsgate.control.in_process import InProcessServers, load_factories
 from wsgate.control.limits import connections_that_fit
@@ -240,7 +240,8 @@ class Gateway:
 
     def _drain(self, covers: Callable[[Live], bool], cause: Cause, **bounds: Any) -> Draining:
         options = self.config.gateway
-        facts = {"spread": options.close_spread, "timeout": options.drain_timeout, **bounds}
+        pace = PACE / self._processes()
+        facts = {"spread": options.close_spread, "timeout": options.drain_timeout, "pace": pace, **bounds}
         draining = Draining(
             self.runtime.live,
             self.runtime.wheel,
