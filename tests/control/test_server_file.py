@@ -31,7 +31,8 @@ def test_an_empty_file_has_no_servers(tmp_path: Path) -> None:
     [
         ("nonsense", "servers:2: "),
         ("127.0.0.1:9000 wait=2", "servers:2: unknown server option"),
-        ("app.example.org:9000", "servers:2: app.example.org is a name"),
+        ("app.example.org:9000", "servers:2: app.example.org is no address"),
+        ("10.1:9000", "servers:2: 10.1 is neither"),
         ("python:a.b:c", "servers:2: expected an address"),
         ("file:/other", "servers:2: expected an address"),
         ("unix:relative.sock", "servers:2: expected an address"),

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection
 from tests.conftest import StartGateway
 from tests.doubles.dns import DnsServer
 from tests.doubles.gateway import Gateway
+from tests.doubles.steering import edit, obeyed, status
 from tests.doubles.waiting import until
 from tests.doubles.websocket_peers import WebSocketServer, open_client
 
@@ -122,6 +123,84 @@ def service(port: int, target: str, priority: int = 0, weight: int = 1) -> dns.R
     return dns.Record_SRV(priority, weight, port, target)
 
 
+def serves(gateway: Gateway) -> bool:
+    try:
+        with open_client(gateway.url("web")):
+            return True
+    except InvalidStatus:
+        return False
+
+
+def test_addresses_follow_dns_and_the_last_good_answer_stays(
+    start_gateway: StartGateway, servers: list[WebSocketServer], resolver: DnsServer
+) -> None:
+    """Row 24 of the faults; the name is one that only this DNS server knows."""
+    resolver.records["app.test"] = a(1)
+    gateway = start_gateway(
+        INI + "resolve = 100ms\n", servers=f"app.test:{servers[0].port}", resolver=resolver.address, more=""
+    )
+    with open_client(gateway.url("web")) as held:
+        resolver.records["app.test"] = [*a(1, 2), dns.Record_AAAA("::1")]
+        until(lambda: all(visits(gateway, servers, 4)[:2]), "one more")
+        resolver.records["app.test"] = a(2, 3)
+        until(lambda: visits(gateway, servers, 4) == [0, 2, 2], "the new answer")
+        held.send("still here")
+        assert held.recv() == "still here"
+        spoils: list[Callable[[], object]] = [
+            resolver.records.clear,
+            lambda: resolver.records.update({"app.test": []}),
+            lambda: setattr(resolver, "mute", True),
+        ]
+        for spoil in spoils:
+            spoil()
+            before = resolver.asked["app.test"]
+            until(lambda before=before: resolver.asked["app.test"] > before + 3, "questions")  # type: ignore[misc]
+            assert visits(gateway, servers, 2) == [0, 1, 1]
+        held.send("still here")
+        assert held.recv() == "still here"
+    assert gateway.log.count("what was known goes on") == 2, "each of the two that are told at once, once"
+    assert "Protocol" not in gateway.log and "UDP" not in gateway.log, "a line for each question"
+
+
+def test_names_that_nobody_knows_keep_no_reload_from_its_work(
+    start_gateway: StartGateway, servers: list[WebSocketServer], resolver: DnsServer
+) -> None:
+    resolver.records["app.test"] = a(1)
+    gateway = start_gateway(
+        INI + "resolve = ttl\n", servers=f"app.test:{servers[0].port}", resolver=resolver.address, more=""
+    )
+    until(lambda: serves(gateway), "servers")
+    resolver.mute = True
+    edit(gateway, "balance = least_conn", "balance = random_two")
+    assert obeyed(gateway, "reload")["changed"] == ["[upstream servers] changed: balance"]
+    assert visits(gateway, servers, 2) == [2, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_who_comes_before_the_first_answer_waits_for_it(
+    start_gateway: StartGateway, servers: list[WebSocketServer], resolver: DnsServer, count: int
+) -> None:
+    resolver.records |= {"_ws._tcp.test": [service(servers[0].port, "a.test")], "a.test": a(1)}
+    gateway = start_gateway(
+        INI + "connect_timeout = 30s\n",
+        servers="srv:_ws._tcp.test",
+        resolver=resolver.address,
+        more=f"workers = {count}",
+    )
+    assert visits(gateway, servers, 4) == [4, 0, 0]
+
+
+def test_who_comes_where_there_is_no_server_is_refused_and_does_not_wait(
+    start_gateway: StartGateway, resolver: DnsServer
+) -> None:
+    gateway = start_gateway(
+        INI + "connect_timeout = 1h\n", servers="srv:_ws._tcp.test", resolver=resolver.address, more=""
+    )
+    assert status(gateway, "/") == 503
+    assert gateway.records(1)[0]["detail"] == "no server is eligible"
+    assert "there is no such name; there is no server from there" in gateway.log
+
+
 def test_srv_records_give_addresses_ports_weights_and_backups(
     start_gateway: StartGateway, servers: list[WebSocketServer], resolver: DnsServer
 ) -> None:
@@ -133,15 +212,6 @@ def test_srv_records_give_addresses_ports_weights_and_backups(
         "c.test": a(3),
     }
     gateway = start_gateway(INI + "resolve = 100ms\n", servers="srv:_ws._tcp.test", resolver=resolver.address, more="")
-
-    def serves() -> bool:
-        try:
-            with open_client(gateway.url("web")):
-                return True
-        except InvalidStatus:
-            return False
-
-    until(serves, "servers")
     assert visits(gateway, servers, 6) == [4, 2, 0]
     with open_client(gateway.url("web")) as held:
         resolver.records["b.test"] = a(3)
@@ -149,34 +219,9 @@ def test_srv_records_give_addresses_ports_weights_and_backups(
         until(lambda: visits(gateway, servers, 2) == [0, 0, 2], "the new answer")
         held.send("still here")
         assert held.recv() == "still here"
-
-    def clear() -> None:
-        resolver.mute = False
-        resolver.records.clear()
-
-    spoils: list[Callable[[], object]] = [
-        lambda: setattr(resolver, "mute", True),
-        clear,
-        lambda: resolver.records.update({"_ws._tcp.test": []}),
-        lambda: setattr(resolver, "forge", b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + b"\xc0\x0c" * 200),
-    ]
-    for spoil in spoils:
-        spoil()
-        mark = len(gateway.log)
-        until(lambda mark=mark: "what was known goes on" in gateway.log[mark:], "an answer of no use, told", 20)  # type: ignore[misc]
-        assert visits(gateway, servers, 2) == [0, 0, 2]
-
-
-def test_an_answer_from_somebody_else_is_not_heard(
-    start_gateway: StartGateway, servers: list[WebSocketServer], resolver: DnsServer
-) -> None:
-    """Row 25 of the faults: the answer comes from another port than was asked."""
-    port = servers[0].port
-    resolver.records |= {"_ws._tcp.test": [service(port, "a.test")], "a.test": a(1)}
-    resolver.impostor = {"_ws._tcp.test": [service(port, "a.test")], "a.test": a(3)}
-    gateway = start_gateway(INI + "resolve = 100ms\n", servers="srv:_ws._tcp.test", resolver=resolver.address, more="")
-    until(lambda: resolver.asked.get("a.test", 0) > 2, "questions")
-    until(lambda: visits(gateway, servers, 2) == [2, 0, 0], "the right answer")
+    resolver.records["_ws._tcp.test"] = []
+    until(lambda: "what was known goes on" in gateway.log, "an answer of no use, told")
+    assert visits(gateway, servers, 2) == [0, 0, 2]
 
 
 # Rebalancing

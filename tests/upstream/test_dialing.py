@@ -108,8 +108,10 @@ class Dials:
 
     def members(self, *servers: str, tls: UpstreamTlsContext | None = None, keepalive: int = 0) -> UpstreamMembers:
         text = INI.format(servers="".join(f"\n    {server} max_fails=1 max_conns=5" for server in servers))
+        if not servers:
+            text = text.replace("servers = \n", "servers = srv:_ws._tcp.test\n")
         upstream = parse_config(text, "test", self.directory).upstreams["servers"]
-        group = Group(upstream.servers, upstream.balance, Random(1), name="servers")
+        group = Group(upstream.servers if servers else (), upstream.balance, Random(1), name="servers")
         return UpstreamMembers(upstream, group, tls, IdleConnections(self.wheel, keepalive, 60.0))
 
     def search(self, members: UpstreamMembers, *, reuse: bool = False) -> tuple[Dialling, Owner]:
@@ -437,3 +439,32 @@ def test_a_client_that_leaves_during_the_tls_handshake_takes_the_server_with_it(
     dials.ground.until(lambda: peer.receive() is not None and peer.end)
     accepted.close()
     assert peer.end == "reset" and not owner.told and len(dials.wheel) == 0
+
+
+# Servers that are still to be found
+
+
+def test_who_comes_before_servers_are_known_waits_as_long_as_connecting_may_take(dials: Dials) -> None:
+    members = dials.members()
+    members.awaited = True
+    (early, first), (late, second) = dials.search(members), dials.search(members)
+    early.next()
+    dials.wait(1)
+    late.next()
+    dials.wait(1.1)
+    assert first.failed == [(Cause.NO_SERVER, "no server was found within 2 s")]
+    members.awaited = False
+    members.group.reconfigure(dials.members(address(dials.listens())).options.servers, "first")
+    dials.ground.until(lambda: second.told)
+    assert len(second.legs) == 1
+
+
+def test_who_waits_is_refused_when_it_is_clear_that_there_are_none(dials: Dials) -> None:
+    members = dials.members()
+    members.awaited = True
+    dialling, owner = dials.search(members)
+    dialling.next()
+    members.awaited = False
+    members.group.reconfigure((), "first")
+    dials.ground.until(lambda: owner.told)
+    assert owner.failed == [(Cause.NO_SERVER, "no server is eligible")]

@@ -31,7 +31,7 @@ from wsgate.config.model import (
     StaticTarget,
     Upstream,
 )
-from wsgate.control.material import Material, is_ip, source_key
+from wsgate.control.material import Material, is_awaited, is_name, source_key
 from wsgate.routing.sni import SniTable
 from wsgate.routing.table import RouteTable
 from wsgate.runtime import ListenerPlan, Plan, Responder, Trust
@@ -120,7 +120,7 @@ class Builder:
             trust.context if trust is not None else None,
             IdleConnections(self.wheel, upstream.keepalive, upstream.keepalive_timeout),
             Bindings(material.sticky_key) if upstream.sticky is not None else None,
-            any(server.srv and source_key(upstream.name, server) not in material.found for server in upstream.servers),
+            any(is_awaited(material, upstream, server) for server in upstream.servers),
         )
 
 
@@ -174,10 +174,10 @@ def _resolved(material: Material, upstream: Upstream, server: Server) -> Iterato
     if server.srv or server.file:
         yield from material.found.get(source_key(upstream.name, server), ())
         return
-    if server.factory or address.is_unix or is_ip(address.host):
+    if not is_name(server):
         yield server
         return
-    for host in material.resolved[str(address)]:
+    for host in material.resolved.get(str(address), ()):
         yield replace(server, address=Address(host, address.port), name=address.host)
 
 

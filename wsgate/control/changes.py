@@ -18,11 +18,11 @@ def changes(before: Material, after: Material) -> list[str]:
         lines += _sections(kind, _named(before.config, kind), _named(after.config, kind))
     lines += _bytes("tls", before.tls, after.tls)
     lines += _bytes("upstream", before.upstream_tls, after.upstream_tls)
-    names = before.resolved.keys() & after.resolved.keys()
+    names = after.resolved.keys() if before.config == after.config else before.resolved.keys() & after.resolved.keys()
     lines += [
-        f"{name}: now {', '.join(after.resolved[name])}"
+        f"{name}: now {', '.join(after.resolved[name]) or 'no server'}"
         for name in sorted(names)
-        if before.resolved[name] != after.resolved[name]
+        if before.resolved.get(name) != after.resolved[name]
     ]
     lines += _found(before, after)
     return lines
@@ -33,7 +33,8 @@ def _found(before: Material, after: Material) -> Iterator[str]:
     for name, upstream in after.config.upstreams.items():
         for server in upstream.servers:
             key = source_key(name, server)
-            if key in before.found and before.found[key] != after.found.get(key):
+            is_news = key in before.found or before.config == after.config
+            if is_news and before.found.get(key) != after.found.get(key):
                 now = ", ".join(map(str, after.found.get(key, ())))
                 yield f"[upstream {name}] {server}: now {now or 'no server'}"
 

@@ -1,6 +1,7 @@
 """Servers that are found while the gateway runs: names asked again, SRV records, files that are watched.
 
-The last good answer stays until there is a better one.  What has changed is handed to ``publish`` and goes to all
+The last good answer stays until there is a better one, and a server that an answer leaves out stays for a while: some
+name servers tell of others each time.  What has changed is handed to ``publish`` and goes to all
 workers as a reload does, so that nothing is touched but the servers that came or went.
 """
 
@@ -16,7 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsgate.config.model import Address, Server, Upstream
-from wsgate.control.material import Material, is_ip, source_key
+from wsgate.control.fading import Fading
+from wsgate.control.material import Material, is_awaited, is_name, source_key
 from wsgate.control.names import Found, Names, Service
 from wsgate.control.server_file import read_servers, stamp
 
@@ -24,6 +26,9 @@ _log = Logger("wsgate.control")
 
 #: Bounds of a TTL that is heeded, in seconds, and the wait after an answer that could not be used.
 SHORTEST, LONGEST, AGAIN = 5.0, 3600.0, 5.0
+
+#: Seconds for which a server stays that is not in an answer any more; less where names are asked for more often.
+HOLD = 30.0
 
 #: Seconds between two looks at a file.
 LOOK = 0.5
@@ -50,7 +55,7 @@ class Discovery:
         wanted: dict[tuple[str, Server, Upstream], None] = {}
         for upstream in config.upstreams.values():
             for server in upstream.servers:
-                if server.srv or server.file or upstream.resolve and _is_name(server):
+                if server.srv or server.file or upstream.resolve and is_name(server):
                     wanted[upstream.name, server, upstream] = None
         for key in [key for key in self._sources if key not in wanted]:
             self._sources.pop(key).stop()
@@ -72,10 +77,6 @@ class Discovery:
         return self._names[1]
 
 
-def _is_name(server: Server) -> bool:
-    return not (server.factory or server.address.is_unix or is_ip(server.address.host))
-
-
 class _Source:
     """One place where servers are found."""
 
@@ -87,6 +88,7 @@ class _Source:
         self._stopped = False
         self._wrong = ""
         self._stamp: object = ""
+        self._fading = Fading()
 
     def later(self, delay: float) -> None:
         if not self._stopped:
@@ -103,6 +105,8 @@ class _Source:
             done = maybeDeferred(self._read, Path(server.file))
         elif server.srv:
             done = self._owner.names().services(server.srv).addCallback(self._heard_services)
+        elif self._upstream.resolve > 0 and not self._owner._material().config.gateway.resolver:
+            done = self._owner.names().system_addresses(server.address.host).addCallback(self._heard_addresses)
         else:
             done = self._owner.names().addresses(server.address.host).addCallback(self._heard_addresses)
         done.addErrback(self._failed).addCallback(self._through)
@@ -112,33 +116,53 @@ class _Source:
 
     def _failed(self, failure: Failure) -> float:
         wrong = failure.getErrorMessage() or str(failure.type)
+        is_unknown = is_awaited(self._owner._material(), self._upstream, self._server)
         if wrong != self._wrong:
             self._wrong = wrong
-            text = "upstream {upstream}: {server}: {wrong}; what was known goes on"
+            text = "upstream {upstream}: {server}: {wrong}; " + (
+                "there is no server from there" if is_unknown else "what was known goes on"
+            )
             _log.warn(text, upstream=self._upstream.name, server=str(self._server), wrong=wrong)
-        return LOOK if self._server.file else AGAIN
+        if is_unknown and not self._stopped:
+            # Whoever waits for the first answer need not wait any longer.
+            self._publish((), ())
+        if self._server.file:
+            return LOOK
+        return min(AGAIN, self._upstream.resolve) if self._upstream.resolve > 0 else AGAIN
+
+    def _publish(self, addresses: tuple[str, ...], servers: tuple[Server, ...]) -> None:
+        if self._server.srv or self._server.file:
+            self._owner._publish({}, {source_key(self._upstream.name, self._server): servers})
+        else:
+            self._owner._publish({str(self._server.address): addresses}, {})
 
     def _pause(self, ttl: float) -> float:
         """The interval that is configured, or the time for which the answer holds."""
-        self._wrong = ""
         every = self._upstream.resolve
         return every if every > 0 else min(LONGEST, max(SHORTEST, ttl))
 
     def _heard_addresses(self, found: Found) -> float:
-        key = str(self._server.address)
-        known = self._owner._material().resolved.get(key, ())
-        if not self._stopped and set(found.addresses) != set(known):
-            # Those that stay keep their places: the order of an answer changes with each.
-            stay = tuple(address for address in known if address in found.addresses)
-            new = tuple(address for address in found.addresses if address not in known)
-            self._owner._publish({key: stay + new}, {})
-        return self._pause(found.ttl)
+        self._wrong = ""
+        known = self._owner._material().resolved.get(str(self._server.address), ())
+        pause = self._pause(found.ttl)
+        stay = self._fading.stay(known, found.addresses, self._owner._reactor.seconds(), min(HOLD, 3 * pause))
+        # Those that stay keep their places: the order of an answer changes with each.
+        new = tuple(address for address in found.addresses if address not in known)
+        if not self._stopped and (*stay, *new) != known:
+            self._publish((*stay, *new), ())
+        return min(pause, HOLD) if self._fading else pause
 
     def _heard_services(self, heard: tuple[tuple[Service, ...], float]) -> float:
         services, ttl = heard
+        self._wrong = ""
         first = min(service.priority for service in services)
-        self._tell(tuple(server for service in services for server in self._of_service(service, first)))
-        return self._pause(ttl)
+        found = {str(server): server for service in services for server in self._of_service(service, first)}
+        key = source_key(self._upstream.name, self._server)
+        known = {str(server): server for server in self._owner._material().found.get(key, ())}
+        pause = self._pause(ttl)
+        stay = self._fading.stay(tuple(known), tuple(found), self._owner._reactor.seconds(), min(HOLD, 3 * pause))
+        self._tell(tuple(({**known, **found})[name] for name in dict.fromkeys((*stay, *found))))
+        return min(pause, HOLD) if self._fading else pause
 
     def _of_service(self, service: Service, first: int) -> list[Server]:
         """Those of the lowest priority serve, the others are their backup; weight 0 is for who has nothing better."""
@@ -164,4 +188,4 @@ class _Source:
         known = self._owner._material().found.get(key, ())
         unique = tuple({str(server): server for server in servers}.values())
         if not self._stopped and sorted(unique, key=str) != sorted(known, key=str):
-            self._owner._publish({}, {key: unique})
+            self._publish((), unique)

@@ -8,13 +8,17 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-from wsgate.config.model import Config, Server
+from twisted.logger import Logger
+
+from wsgate.config.model import Config, Server, Upstream
 from wsgate.control.scopes import Scope
 from wsgate.control.server_file import read_servers
 from wsgate.control.sticky_key import sticky_key
 from wsgate.control.whereabouts import OptionError
 from wsgate.tls.material import TlsMaterial, UpstreamMaterial, read_upstream_material
 from wsgate.tls.sections import read_materials
+
+_log = Logger("wsgate.control")
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -42,15 +46,17 @@ class Material:
     found: Mapping[str, tuple[Server, ...]] = field(default_factory=dict)
 
 
-def read_material(config: Config, resolve: Resolve, now: datetime) -> Material:
+def read_material(config: Config, resolve: Resolve, now: datetime, known: Material | None = None) -> Material:
     """Read files and resolve names; blocks.  ``now`` is aware of its time zone.
 
+    ``known`` is what goes on meanwhile: what it knows of names and services holds where nobody can say it better.
     A self-signed certificate and the key of cookies are made here where there is none.  Raises BuildError,
     CertificateError or StickyKeyError.
     """
     is_sticky = any(upstream.sticky is not None for upstream in config.upstreams.values())
     key = sticky_key(config.gateway.state_dir) if is_sticky else b""
-    resolved, found = dict(_resolved(config, resolve)), _files(config)
+    resolved = dict(_resolved(config, resolve, known.resolved if known is not None else {}))
+    found = {**(known.found if known is not None else {}), **_files(config)}
     return Material(config, *read_files(config, now), resolved, sticky_key=key, found=found)
 
 
@@ -63,20 +69,31 @@ def read_files(config: Config, now: datetime) -> tuple[dict[str, TlsMaterial], d
     )
 
 
-def _resolved(config: Config, resolve: Resolve) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """One entry for each name among the servers, as nginx does it at its start."""
+def _resolved(
+    config: Config, resolve: Resolve, known: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """One entry for each name among the servers, as nginx does it at its start.
+
+    Names that are asked for again are left to discovery: when it knows them already, and where other DNS servers than
+    the system's are to be asked.
+    """
     for upstream in config.upstreams.values():
-        for server in upstream.servers:
-            address = server.address
-            if server.factory or server.srv or server.file or address.is_unix or is_ip(address.host):
+        for address in (server.address for server in upstream.servers if is_name(server)):
+            key = str(address)
+            if upstream.resolve and (key in known or config.gateway.resolver):
+                if key in known:
+                    yield key, known[key]
                 continue
             try:
-                found = resolve(address.host, address.port)
+                yield key, tuple(resolve(address.host, address.port))
             except OSError as error:
                 why = error.strerror or str(error)
-                text = f"{address}: the name cannot be resolved: {why}"
-                raise BuildError(config.source, "upstream", upstream.name, "servers", text, address.host) from None
-            yield str(address), tuple(found)
+                if key in known:
+                    _log.warn("{name} cannot be resolved: {why}; what was known goes on", name=key, why=why)
+                    yield key, known[key]
+                elif not upstream.resolve:
+                    text = f"{address}: the name cannot be resolved: {why}"
+                    raise BuildError(config.source, "upstream", upstream.name, "servers", text, address.host) from None
 
 
 def _files(config: Config) -> dict[str, tuple[Server, ...]]:
@@ -92,6 +109,18 @@ def _files(config: Config) -> dict[str, tuple[Server, ...]]:
 def source_key(upstream: str, server: Server) -> str:
     """What the servers of a file or of SRV records are kept under."""
     return f"{upstream}/{server}"
+
+
+def is_awaited(material: Material, upstream: Upstream, server: Server) -> bool:
+    """Whether nobody has said yet which servers ``server`` stands for."""
+    if server.srv:
+        return source_key(upstream.name, server) not in material.found
+    return is_name(server) and str(server.address) not in material.resolved
+
+
+def is_name(server: Server) -> bool:
+    """Whether it is given by a host name."""
+    return not (server.factory or server.srv or server.file or server.address.is_unix or is_ip(server.address.host))
 
 
 def is_ip(host: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 
 from wsgate.config.addresses import server
@@ -34,14 +35,18 @@ def read_servers(path: Path) -> tuple[Server, ...]:
             raise ServerFileError(f"{path}:{number}: {bad}") from None
         if one.factory or one.srv or one.file or one.address.is_unix and not one.address.path.startswith("/"):
             raise ServerFileError(f"{path}:{number}: expected an address such as 127.0.0.1:9000 or unix:/run/app.sock")
-        if not one.address.is_unix and not _is_literal(one.address.host):
-            raise ServerFileError(f"{path}:{number}: {one.address.host} is a name: write its addresses")
+        if not one.address.is_unix and not _is_ip(one.address.host):
+            raise ServerFileError(f"{path}:{number}: {one.address.host} is no address: write the addresses of a name")
         found.setdefault(str(one), one)
     return tuple(found.values())
 
 
-def _is_literal(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

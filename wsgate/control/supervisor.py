@@ -120,7 +120,7 @@ class Supervisor:
         return frozenset(found)
 
     def _read(self, config: Config) -> Material:
-        return read_material(config, system_resolver, self._now())
+        return read_material(config, system_resolver, self._now(), self._material)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall(), UTC)
@@ -171,9 +171,7 @@ class Supervisor:
         if wrong:
             raise ReloadError("\n".join(wrong))
         check_descriptors(config, config.gateway.workers or self._processes)
-        read = self._read(config)
-        # What DNS said of services still holds.
-        return replace(read, found={**self.material.found, **read.found})
+        return self._read(config)
 
     def discovered(self, resolved: Mapping[str, tuple[str, ...]], found: Mapping[str, tuple[Server, ...]]) -> None:
         """Servers have come or gone; all workers learn of it as of a reload, of which the configuration is the same."""
