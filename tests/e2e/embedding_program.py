@@ -92,9 +92,14 @@ def main(name: str, directory: Path) -> None:
     service = gateway_service(ini)
     service.startService()
     after = (signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGUSR1), reactor.seconds)
-    told = directory / "ports.new"
-    told.write_text(json.dumps({"ports": service.gateway.ports(), "unchanged": before == after}))
-    os.rename(told, directory / "ports")
+
+    def tell() -> None:
+        told = directory / "ports.new"
+        told.write_text(json.dumps({"ports": service.gateway.ports(), "unchanged": before == after}))
+        os.rename(told, directory / "ports")
+
+    # In the first turn: from then on SIGTERM is the reactor's.
+    reactor.callWhenRunning(reactor.callLater, 0, tell)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
 

@@ -133,7 +133,7 @@ def test_a_gateway_gets_its_certificate_and_serves_it(tmp_path: Path, challenge:
         with running(text, tmp_path / "gateway", ca=authority.ca, challenge=challenge, workers=workers) as gateway:
             gateway.ports.update(ports)
             root = authority.root()
-            until(lambda: "acme: renewed site" in gateway.log, "a certificate", timeout=40)
+            until(lambda: "acme: renewed site" in gateway.log, "a certificate", timeout=120)
             until(lambda: "Pebble" in issuer(gateway, root), "the new certificate to be served", timeout=60)
             folder = gateway.directory / "state" / "acme"
             assert stat.S_IMODE((folder / "site.pem").stat().st_mode) == 0o600

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
 from tests.doubles.gateway import ROOT
 from tests.doubles.raw_tls import client_context
 from tests.doubles.waiting import until
+from tests.doubles.websocket_peers import open_client
 
 PROGRAM = Path(__file__).with_name("embedding_program.py")
 REACTORS = ["epollreactor", "pollreactor", "selectreactor", "asyncioreactor"]
@@ -37,7 +37,7 @@ def embedded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
         assert process.poll() is None, (tmp_path / "output").read_text()
         yield json.loads((tmp_path / "ports").read_text()) | {"directory": tmp_path}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in (tmp_path / "output").read_text()
     finally:
         process.kill()
@@ -47,7 +47,7 @@ def embedded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
 def test_in_process_factories_are_served_through_all_listeners(embedded: dict[str, Any]) -> None:
     """Layer 4 with half-close, WebSocket in the clear and over TLS reach factories of the same program."""
     ports = embedded["ports"]
-    with socket.create_connection(("127.0.0.1", ports["raw"][0]), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", ports["raw"][0]), timeout=30) as raw:
         raw.sendall(b"abc" * 100_000)
         raw.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: raw.recv(65536), b""))
@@ -56,7 +56,7 @@ def test_in_process_factories_are_served_through_all_listeners(embedded: dict[st
         (f"ws://localhost:{ports['web'][0]}/echo", None),
         (f"wss://localhost:{ports['secure'][0]}/echo", client_context()),
     ):
-        with connect(url, ssl=context) as client:
+        with open_client(url, ssl=context) as client:
             for size in (0, 10, 100_000):
                 client.send(b"x" * size)
                 assert client.recv(timeout=30) == b"x" * size

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -22,6 +23,8 @@ APPS = ("echo", "chat", "ticker", "board", "progress")
 FLAGS = (
     "--headless",
     "--no-sandbox",
+    "--no-proxy-server",
+    "--disable-dev-shm-usage",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -66,6 +69,7 @@ class Page:
         return self.browser.find_element(By.CSS_SELECTOR, selector)
 
     def click(self, selector: str) -> None:
+        self.wait_for(selector)
         self.one(selector).click()
 
     def type(self, selector: str, text: str) -> None:
@@ -74,12 +78,14 @@ class Page:
         box.send_keys(text, Keys.ENTER)
 
     def text(self, selector: str) -> str:
-        return str(self.one(selector).get_property("textContent"))
+        """The text of the first element, empty where there is none: asked at once, since the page may replace it."""
+        script = "return document.querySelector(arguments[0])?.textContent ?? ''"
+        return str(self.browser.execute_script(script, selector))
 
     def wait(self, fact: Callable[[], object], what: str) -> None:
         """Wait for a fact; a failure tells what the browser complained of."""
         try:
-            until(fact, what, timeout=15)
+            until(fact, what, timeout=60)
         except AssertionError as late:
             raise AssertionError(f"{late}\n{self.complaints()}") from None
 
@@ -114,7 +120,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
         options.add_argument(flag)
-    chrome = Chrome(options=options, service=Service(driver))
+    try:
+        chrome = Chrome(options=options, service=Service(driver))
+    except WebDriverException:  # a busy machine; it has found its files by now
+        chrome = Chrome(options=options, service=Service(driver))
     yield chrome
     chrome.quit()
 
@@ -122,6 +131,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 @pytest.fixture(params=["http", "https"])
 def page(request: pytest.FixtureRequest, gateway: Gateway, browser: Chrome) -> Iterator[Page]:
     """The page, everything on it open; the browser has nothing to complain of up to the end of the test."""
+    browser.get_log("browser")  # of another test's page
     name = {"http": "p8080", "https": "p8443"}[request.param]
     opened = Page(browser, gateway.url(name, scheme=request.param)).wait_open()
     yield opened
@@ -275,7 +285,6 @@ def test_the_page_comes_back_by_itself_when_the_gateway_does(browser: Chrome, tm
     try:
         page = Page(browser, first.url("p8080", scheme="http")).wait_open()
         first.signal(signal.SIGTERM)
-        # Seen before the page tries again, which fails with 1006 until there is a gateway.
         until(lambda: page.text("#echo [data-field=close]").startswith("1001 going away"), "the page is told 1001")
         first.wait()
         first.stop()

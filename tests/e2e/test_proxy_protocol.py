@@ -26,7 +26,6 @@ HTTP = """
 bind = 127.0.0.1:{web}
 proxy_protocol = on
 proxy_trusted = 127.0.0.0/8
-proxy_timeout = 300ms
 
 [route all]
 path = /
@@ -89,7 +88,8 @@ def test_tls_that_the_proxy_ended_makes_the_scheme_https(start_gateway: StartGat
 def test_without_a_right_header_in_time_nothing_is_served(
     start_gateway: StartGateway, serve: Serve, sent: bytes
 ) -> None:
-    gateway = start_gateway(HTTP, servers=serve(telling).address)
+    text = HTTP.replace("proxy_trusted", "proxy_timeout = 300ms\nproxy_trusted")
+    gateway = start_gateway(text, servers=serve(telling).address)
     with gateway.connect("web") as wire:
         wire.send(sent)
         assert wire.rest() == b""
@@ -233,7 +233,7 @@ def haproxy(directory: Path, port: int, target: str, *, take: str = "", send: st
         f"""
 defaults
     mode {"http" if take else "tcp"}
-    timeout connect 5s
+    timeout connect 30s
     timeout client 30s
     timeout server 30s
 frontend front
