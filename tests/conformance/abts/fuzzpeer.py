@@ -65,6 +65,11 @@ abproto.create_xor_masker = FastMasker
 abproto.Utf8Validator = FastUtf8Validator
 
 
+# Autobahn gives the other side a second for its Close, and another to end TCP: on a busy machine that looks unclean.
+CLOSE_WAIT = 5
+PATIENCE = {"closeHandshakeTimeout": CLOSE_WAIT, "serverConnectionDropTimeout": CLOSE_WAIT}
+
+
 # ---- what the case classes expect of `self.p` ---------------------------------
 class FuzzMixin:
     Case = None
@@ -205,7 +210,7 @@ class FuzzClientFactory(WebSocketClientFactory):
         super().__init__(url, useragent="conformance-abts", **kw)
         self.logOctets, self.logFrames = False, True
         self.case_class, self.on_result = case_class, on_result
-        self.setProtocolOptions(failByDrop=False, openHandshakeTimeout=10)
+        self.setProtocolOptions(failByDrop=False, openHandshakeTimeout=10, **PATIENCE)
 
     def buildProtocol(self, addr):
         p = FuzzClientProtocol()
@@ -252,4 +257,4 @@ class FuzzServerFactory(WebSocketServerFactory):
         super().__init__(server="conformance-abts", **kw)
         self.logOctets, self.logFrames = False, True
         self.cases, self.record = cases, record
-        self.setProtocolOptions(failByDrop=False)
+        self.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSE_WAIT)

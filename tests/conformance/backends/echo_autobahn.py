@@ -26,7 +26,7 @@ ap.add_argument("--host", default="127.0.0.1")
 a = ap.parse_args()
 f = WebSocketServerFactory()
 f.protocol = Echo
-f.setProtocolOptions(perMessageCompressionAccept=accept, failByDrop=False)
+f.setProtocolOptions(perMessageCompressionAccept=accept, failByDrop=False, closeHandshakeTimeout=5)
 reactor.listenTCP(a.port, f, interface=a.host)
 print("ready", flush=True)
 reactor.run()

@@ -63,6 +63,7 @@ def work(url, cases):
     factory = Factory("%s/runCase?casetuple=%s&agent=autobahn" % (url, cases[0]))
     factory.over = lambda: work(url, cases[1:])
     factory.setProtocolOptions(failByDrop=False, openHandshakeTimeout=10)
+    factory.setProtocolOptions(closeHandshakeTimeout=5, serverConnectionDropTimeout=5)
     offers = [PerMessageDeflateOffer(accept_no_context_takeover=True, accept_max_window_bits=True)]
     factory.setProtocolOptions(perMessageCompressionOffers=offers, perMessageCompressionAccept=accept)
     connectWS(factory, contextFactory=Trusting() if factory.isSecure else None)
