@@ -93,7 +93,7 @@ def test_a_shorter_time_comes_in_time() -> None:
     rig.set(60, "a")
     rig.deadline.rest()
     rig.set(5, "b")
-    rig.passes(5)
+    rig.passes(6)
     assert rig.called == ["b"]
 
 
