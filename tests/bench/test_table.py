@@ -18,6 +18,7 @@ NGINX, WSGATE = Subject("nginx"), Subject("wsgate")
 ECHO = Case("Layer 4", "echo", Unit.MESSAGE, "l4", (), (NGINX, WSGATE))
 
 ANSWER = {
+    "conns": 1,
     "errors": 0,
     "msgs": 10,
     "handshakes": 1,
