@@ -160,7 +160,7 @@ class Exchange:
             path = unquote(rewrite_path(path, match.matched, route.rewrite).decode("ascii"))
         requested = b"" if route.path.kind is PathKind.EXACT else target.raw_path
         method = head.method.decode("ascii")
-        return responder.answer(method, path, head.fields, requested=requested, query=target.query)
+        return responder.answer(method, path, head.fields, requested=requested, query=target.query, now=self.since)
 
     def _proxy(self, match: Match, target: ProxyTarget, head: RequestHead) -> None:
         members = self.plan.upstreams[target.upstream]

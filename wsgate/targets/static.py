@@ -23,6 +23,7 @@ from wsgate.targets.answer import Answer, FileBlocks, text_answer
 from wsgate.targets.confined import Place, find, signature
 from wsgate.targets.errors import error_answer
 from wsgate.targets.fixed import slash_answer
+from wsgate.targets.ready import ReadyAnswers
 from wsgate.targets.representation import CONDITIONS, Part, Representation, accepted_codings
 
 # Bytes of a body that is read at once, and needs no descriptor while it is sent.
@@ -49,6 +50,8 @@ _CAUSES = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM), Cause.FULL),
 }
 
+# Under which path, and when, an answer is kept ready.
+_Keep = tuple[str, float]
 _Forms = dict[str, tuple[os.stat_result, Representation]]
 
 
@@ -61,7 +64,7 @@ class StaticSite:
     links are followed where they end below the root.
     """
 
-    __slots__ = ("_cache_control", "_index", "_kept", "_root", "_types")
+    __slots__ = ("_cache_control", "_index", "_kept", "_ready", "_root", "_types")
 
     def __init__(self, root: Path, index: tuple[str, ...], max_age: float) -> None:
         """``max_age`` is in seconds; 0 lets caches keep a file but makes them ask each time.
@@ -75,6 +78,7 @@ class StaticSite:
         self._index = tuple(os.fsencode(name) for name in index)
         self._cache_control = f"max-age={int(max_age)}" if max_age >= 1 else "no-cache"
         self._types = MediaTypes(extra_types=_MORE_TYPES)
+        self._ready = ReadyAnswers()
         self._kept: dict[tuple[bytes, ...], tuple[object, _Forms]] = {}
 
     def answer(
@@ -85,26 +89,43 @@ class StaticSite:
         *,
         requested: bytes = b"",
         query: bytes = b"",
+        now: float | None = None,
     ) -> Answer:
         """The answer for ``path``, which is decoded (bytes that are no UTF-8 as surrogate escapes) and normalised.
 
         ``fields`` are the request's headers.  ``requested`` and ``query`` are the client's own bytes, for the redirect
         to a folder.  ``requested`` is needed where the route cut a prefix off: a client that asked for ``/files`` must
-        come to ``/files/`` before it reads relative links, though ``path`` is ``/``.  Never raises OSError.
+        come to ``/files/`` before it reads relative links, though ``path`` is ``/``.  With ``now`` (monotonic seconds)
+        small files are given from memory while they look the same.  Never raises OSError.
         """
         if method not in ("GET", "HEAD"):
             return error_answer(Cause.METHOD)
+        conditions = _conditions(fields)
+        is_plain = method == "GET" and len(conditions) == ("HTTP_ACCEPT_ENCODING" in conditions)
+        if now is None or not is_plain or path[-1:] == "/":
+            return self._look(method, path, conditions, requested, query)
+        ready = self._ready.find(path, now)
+        return ready or self._look(method, path, conditions, requested, query, (path, now))
+
+    def _look(
+        self,
+        method: str,
+        path: str,
+        conditions: Mapping[str, str],
+        requested: bytes,
+        query: bytes,
+        keep: _Keep | None = None,
+    ) -> Answer:
         names = _names(path)
         if names is None:
             return error_answer(Cause.NO_ROUTE)
-        conditions = _conditions(fields)
         try:
             if path.endswith("/") or not names:
                 if requested and not requested.endswith(b"/") and self._is_folder(names):
                     return slash_answer(method, requested, query)
                 found = self._index_file(names, method, conditions)
             else:
-                found = self._file(names, method, conditions)
+                found = self._file(names, method, conditions, keep)
                 if found is None and self._is_folder(names):
                     requested = requested or quote(path.encode("utf-8", "surrogateescape")).encode("ascii")
                     return slash_answer(method, requested, query)
@@ -133,7 +154,13 @@ class StaticSite:
                 continue
         return False
 
-    def _file(self, names: tuple[bytes, ...], method: str, conditions: Mapping[str, str]) -> Answer | None:
+    def _file(
+        self,
+        names: tuple[bytes, ...],
+        method: str,
+        conditions: Mapping[str, str],
+        keep: _Keep | None = None,
+    ) -> Answer | None:
         """None where there is something, but no regular file.  Raises OSError."""
         for _ in range(_LOOKS):
             with find(self._root, names) as place:
@@ -142,6 +169,8 @@ class StaticSite:
                 forms = self._forms(names, place)
                 coding = _choice(forms, conditions.get("HTTP_ACCEPT_ENCODING", ""))
                 answer = _respond(place, coding, forms[coding], method, conditions)
+                if keep is not None and answer is not None:
+                    self._ready.keep(*keep, b"/".join((self._root, *names)), place, answer)
             if answer is not None:
                 return answer
         return error_answer(Cause.INTERNAL)
