@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python import usage
 
 from wsgate.config.load import load_config
@@ -20,12 +22,16 @@ from wsgate.control.alone import Alone
 from wsgate.control.commander import Commander
 from wsgate.control.crew import Crew
 from wsgate.control.limits import raise_descriptor_limit
+from wsgate.control.log_sharing import append_only
 from wsgate.control.notify import Notify
+from wsgate.control.privileges import give_away
 from wsgate.control.sockets import Sockets, activated, from_descriptors
 from wsgate.control.succession import Estate, SuccessionError, Successor, inherited, successor_command
 from wsgate.control.supervisor import Supervisor
 from wsgate.errors import WsgateError
 from wsgate.service import GatewayService
+
+_log = Logger("wsgate")
 
 
 class Options(usage.Options):
@@ -55,13 +61,13 @@ class _ProcessService(GatewayService):
     """
 
     commander: Commander | None = None
+    _successor: Successor | None = None
 
     def __init__(self, config: Config, reactor: Any, wall: Callable[[], float], twistd: Any) -> None:
         super().__init__(config, reactor, wall)
         self._twistd = twistd
         self._estate = inherited(os.environ)
-        command = successor_command(sys.orig_argv, sys.executable)
-        self._successor = Successor(reactor, command, dict(os.environ), os.getcwd())
+        self._folder = os.getcwd()
 
     def privilegedStartService(self) -> None:
         raise_descriptor_limit()
@@ -75,6 +81,23 @@ class _ProcessService(GatewayService):
             with suppress(OSError, TypeError):
                 os.unlink(self._twistd.get("pidfile"))
             raise SystemExit(f"wsgate: {error}") from None
+        append_only(self._log_file())
+        self._give_away()
+
+    def _give_away(self) -> None:
+        """What was made as root has to be written by the user that twistd becomes next: state, and twistd's log."""
+        uid, gid = self._twistd.get("uid"), self._twistd.get("gid")
+        if os.geteuid() == 0 and uid is not None:
+            gid = pwd.getpwuid(uid).pw_gid if gid is None else gid
+            log = self._log_file()
+            give_away([self._config.gateway.state_dir, *([log] if log is not None else [])], uid, gid)
+
+    def _log_file(self) -> Path | None:
+        """The file that twistd logs to, by its rules."""
+        name, is_daemon = self._twistd.get("logfile"), not self._twistd.get("nodaemon")
+        if self._twistd.get("syslog") or name == "-" or not name and not is_daemon:
+            return None
+        return Path(name or "twistd.log")
 
     def _make(self) -> Supervisor:
         wanted = self._config.gateway.workers
@@ -105,24 +128,37 @@ class _ProcessService(GatewayService):
 
     def _take_over(self, estate: Estate) -> None:
         """We accept in place of another process: its control socket and pid file are ours."""
-        if self.commander is not None:
-            self.commander.start()
-        if estate.pid_file:
-            self._twistd["pidfile"] = estate.pid_file
-        try:
-            estate.take_over()
-        except BrokenPipeError:
+        if not estate.tell():
             # Whoever started us has stopped meanwhile, and was told to: nobody wants a successor.
             if self.supervisor is not None:
                 self.supervisor.stop(at_once=True)
+            return
+        if self.commander is not None:
+            self.commander.start()
+        try:
+            estate.take_pid_file()
+        except OSError as error:
+            text = "the pid file {path} still names the process before this one: {why}"
+            _log.warn(text, path=estate.pid_file, why=error.strerror)
+        else:
+            self._twistd["pidfile"] = estate.pid_file
 
     def _upgrade(self) -> Deferred[int]:
         if self.supervisor is None or self.supervisor.stopping is not None:
             raise SuccessionError("the gateway stops")
+        if self._successor is None:
+            self._successor = self._prepare_successor()
         pid_file = self._twistd.get("pidfile", "")
         absolute = os.path.abspath(pid_file) if pid_file else ""
         sockets, drained = self.supervisor.sockets.bound.values(), self.supervisor.material.drained
         return self._successor.start(sockets, absolute, drained).addCallback(self._succeeded)
+
+    def _prepare_successor(self) -> Successor:
+        # Not before twistd has given up root, where it was told to.
+        is_root = os.geteuid() == 0
+        command = successor_command(sys.orig_argv, sys.executable, may_change_user=is_root)
+        is_daemon = not self._twistd.get("nodaemon")
+        return Successor(self._reactor, command, dict(os.environ), self._folder, keeps_errors=is_daemon)
 
     def _succeeded(self, pid: int) -> int:
         # twistd would remove the file of that name at its end, which is the successor's now.
@@ -133,7 +169,7 @@ class _ProcessService(GatewayService):
     def _told(self, event: str) -> None:
         if self.commander is not None:
             self.commander.told(event)
-        if event == "stopping":
+        if event == "stopping" and self._successor is not None:
             self._successor.give_up()
         if event == "ready" and self._estate is not None:
             estate, self._estate = self._estate, None
@@ -154,6 +190,7 @@ class _ProcessService(GatewayService):
         def reopen() -> None:
             if callable(rotate):
                 rotate(signal.SIGUSR1, None)
+                append_only(self._log_file())
             if self.supervisor is not None:
                 self.supervisor.workers.ask("reopen", {})
 

@@ -1,10 +1,13 @@
-"""The reason of a refusal after root was given up."""
+"""Giving up root: what is handed on before, and the reason of a refusal after it."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from wsgate.control.privileges import Privileges
+from wsgate.control.privileges import Privileges, give_away
 
 DENIED = "cannot listen on 0.0.0.0:80: Permission denied"
 
@@ -23,3 +26,26 @@ def test_the_drop_is_named_where_it_is_the_reason(before: int, now: int, error: 
     told = Privileges(lambda: next(users, now)).explain(error)
     assert told.startswith(error)
     assert ("given up root" in told) is explained
+
+
+def test_all_but_what_links_lead_to_is_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    name_of = {}
+    state, other = tmp_path / "state", tmp_path / "other"
+    for folder in (state, state / "tls", other):
+        folder.mkdir()
+    for path in (state / "key", state / "tls" / "site.key", other / "secret", tmp_path / "log"):
+        path.touch()
+    (state / "link").symlink_to(other / "secret")
+    (state / "folder").symlink_to(other)
+    for path in tmp_path.rglob("*"):
+        name_of[path.lstat().st_ino] = path.name
+
+    def chown(path: str | Path, uid: int, gid: int, *, dir_fd: int | None = None, follow_symlinks: bool) -> None:
+        assert (uid, gid) == (7, 8) and not follow_symlinks
+        given.append(os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_ino)
+
+    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", lambda descriptor, uid, gid: given.append(os.fstat(descriptor).st_ino))
+    give_away([state, tmp_path / "log", tmp_path / "nothing"], 7, 8)
+    assert {name_of[inode] for inode in given} == {"state", "tls", "key", "site.key", "log", "link", "folder"}

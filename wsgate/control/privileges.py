@@ -1,9 +1,10 @@
-"""What a process cannot do any more after it has given up root, in words for who asks it to."""
+"""Giving up root: what is handed to the next user before, and what cannot be done afterwards."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 _REASON = (
     "the gateway has given up root since its start, so that it cannot bind new ports below 1024 nor read files of root"
@@ -24,3 +25,15 @@ class Privileges:
         """``error``, and the reason where it is that we are no longer root."""
         denied = os.strerror(13) in error
         return f"{error}\n{_REASON}" if denied and self._was_root and self._geteuid() != 0 else error
+
+
+def give_away(paths: Iterable[Path], uid: int, gid: int) -> None:
+    """Make files and directories, with all that is in them, those of another user; links are not followed."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            for _, folders, files, descriptor in os.fwalk(path):
+                os.fchown(descriptor, uid, gid)
+                for name in (*folders, *files):
+                    os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+        elif path.is_file() and not path.is_symlink():
+            os.chown(path, uid, gid, follow_symlinks=False)

@@ -1,19 +1,25 @@
 """Another process in place of this one: it gets the listening sockets, and takes over only when it is ready.
 
 The one that begins finds ``VARIABLE`` in its environment, with the descriptors of the sockets and of a pipe into which
-it writes its process id once it accepts.  If it ends before, the pipe ends, and nothing has happened.
+it writes its process id once it accepts.  If it ends before, the pipe ends, and nothing has happened.  If the other end
+is closed by then, nobody wants it any more: the process that was started may only be the one that started a daemon, so
+that a signal to it is not enough.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from twisted.internet.defer import Deferred
 
@@ -23,6 +29,13 @@ from wsgate.errors import WsgateError
 VARIABLE = "WSGATE_SUCCESSION"
 
 _NO_PID_FILE = "--pidfile="
+
+#: Of twistd: those that take a value, and the one that takes none.
+_USER = ("--uid", "--gid", "-u", "-g")
+_EFFECTIVE = "--euid"
+
+#: Lines of a successor's errors that are told.
+_LAST_WORDS = 3
 
 #: Seconds that a successor has to get ready.
 PATIENCE = 60.0
@@ -47,14 +60,22 @@ class Estate:
     pid_file: str
     drained: tuple[Scope, ...] = ()
 
-    def take_over(self) -> None:
-        """We accept: tell the predecessor, which drains from now on."""
+    def tell(self) -> bool:
+        """We accept: the predecessor drains from now on.  False where it has given us up."""
+        try:
+            os.write(self.ready, b"%d" % os.getpid())
+        except BrokenPipeError:
+            return False
+        finally:
+            os.close(self.ready)
+        return True
+
+    def take_pid_file(self) -> None:
+        """Write our process id into the pid file, if there is one.  Raises OSError."""
         if self.pid_file:
             new = Path(f"{self.pid_file}.{os.getpid()}")
             new.write_text(str(os.getpid()))
             new.rename(self.pid_file)
-        os.write(self.ready, b"%d" % os.getpid())
-        os.close(self.ready)
 
 
 def inherited(environment: MutableMapping[str, str]) -> Estate | None:
@@ -71,13 +92,27 @@ def inherited(environment: MutableMapping[str, str]) -> Estate | None:
 
 
 class Successor:
-    """Starts ``command`` once, and waits for it to be ready."""
+    """Starts ``command`` once, and waits for it to be ready.
 
-    def __init__(self, reactor: Any, command: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
+    ``keeps_errors``: what it says on its standard error before it is ready is told where it fails, and goes nowhere
+    else, for a daemon, which has none.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: str,
+        *,
+        keeps_errors: bool = False,
+    ) -> None:
         self._reactor = reactor
         self._command = command
         self._environment = environment
         self._folder = folder
+        self._keeps_errors = keeps_errors
+        self._errors: IO[bytes] | None = None
         self._done: Deferred[int] | None = None
         self._said = b""
         self._pipe = -1
@@ -99,6 +134,7 @@ class Successor:
             }
         )
         environment = {name: value for name, value in self._environment.items() if name not in _OURS}
+        self._errors = tempfile.TemporaryFile() if self._keeps_errors else None  # noqa: SIM115 - until it is over
         try:
             self._process = subprocess.Popen(
                 list(self._command),
@@ -106,6 +142,7 @@ class Successor:
                 env=environment | {VARIABLE: left},
                 pass_fds=(*descriptors, theirs),
                 stdin=subprocess.DEVNULL,
+                stderr=self._errors,
             )
         except OSError as error:
             os.close(self._pipe)
@@ -152,28 +189,67 @@ class Successor:
             done.callback(int(self._said))
         else:
             code = self._process.wait() if self._process is not None else 0
-            done.errback(SuccessionError(f"the new process ended with {code} before it was ready: see its log"))
+            done.errback(SuccessionError(f"the new process {_ended(code)} before it was ready: {self._last_words()}"))
+
+    def _last_words(self) -> str:
+        errors, self._errors = self._errors, None
+        if errors is None:
+            return "see its log"
+        with errors:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+        return "\n".join(lines[-_LAST_WORDS:]) or "see its log"
 
     def give_up(self) -> None:
         """We stop ourselves: whoever has not taken over by now must not do so any more."""
-        if self._done is not None and self._process is not None:
-            self._process.kill()
+        if self._done is None or self._process is None:
+            return
+        self.doRead()
+        if self._said.isdigit():
+            # It believes that it has taken over; what it says now nobody reads.
+            with suppress(ProcessLookupError):
+                os.kill(int(self._said), signal.SIGTERM)
+        self._process.kill()
+        self._over()
 
     def _too_late(self) -> None:
-        """The pipe ends with the process."""
+        """Nothing is read from now on: one that gets ready after all finds the pipe closed, and ends."""
         if self._process is not None:
             self._process.kill()
+        self._over()
 
 
-def successor_command(original: Sequence[str], executable: str, name: str = "wsgate") -> list[str]:
+def _ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+
+def successor_command(
+    original: Sequence[str], executable: str, name: str = "wsgate", *, may_change_user: bool = True
+) -> list[str]:
     """The command of this process once more, as it was given to Python; twistd writes no pid file this time.
 
-    Its own would be refused while we run, and taken away when we end.
+    Its own would be refused while we run, and taken away when we end.  A process that has given up root is the user
+    that it was told to become; that it could not be told again.
     """
     arguments = list(original[1:])
     if name in arguments:
         place = arguments.index(name)
+        if not may_change_user:
+            arguments[:place] = _without_user(arguments[:place])
+            place = arguments.index(name)
         # We may be a successor ourselves.
         if arguments[place - 1] != _NO_PID_FILE:
             arguments.insert(place, _NO_PID_FILE)
     return [executable, *arguments]
+
+
+def _without_user(arguments: Sequence[str]) -> list[str]:
+    """Without twistd's options for another user, however they were written."""
+    kept = []
+    words = iter(arguments)
+    for word in words:
+        if word in _USER:
+            next(words, "")
+        elif word != _EFFECTIVE and not word.startswith(("--uid=", "--gid=")) and not re.match("-[ug].", word):
+            kept.append(word)
+    return kept
