@@ -2,95 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from websockets.frames import Opcode
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
 
 from tests.doubles import frames
-from tests.doubles.legs import MemoryLeg, Soon
-from tests.relay.message_rig import Peer, Rig, limits
+from tests.relay.holding_rig import HoldingRig
+from tests.relay.message_rig import limits
 from wsgate.causes import Cause, Side
 from wsgate.hooks import SERVER, Facts
-from wsgate.relay.interfaces import Held
 from wsgate.relay.message_hooks import load_message_hook
 
 UNMASKED = b""
-
-
-class KnownLeg(MemoryLeg):
-    """A leg with a socket beside it, which tells whether the peer has left as the kernel would."""
-
-    def __init__(self, soon: Soon, room: int = 1 << 40, *, half_closes: bool = True) -> None:
-        super().__init__(soon, room, half_closes=half_closes)
-        self._here, self._there = socket.socketpair()
-
-    def fileno(self) -> int:
-        return self._here.fileno()
-
-    def leave(self) -> None:
-        """The peer goes; nobody has been told."""
-        self._there.close()
-
-    def release(self) -> None:
-        for end in (self._here, self._there):
-            end.close()
-
-
-class Finder:
-    """Finds the next server when the test does."""
-
-    def __init__(self, buffer: int, replay: int) -> None:
-        self.buffer = buffer
-        self.replay = replay
-        self.relay: Held | None = None
-        self.stopped = 0
-
-    def begin(self, relay: Held) -> None:
-        assert self.relay is None, "it is searched for one server at a time"
-        self.relay = relay
-
-    def stop(self) -> None:
-        self.relay = None
-        self.stopped += 1
-
-
-class HoldingRig(Rig):
-    """A rig whose server can be lost; ``server`` is the one that is spoken with now."""
-
-    def __init__(self, buffer: int = 65_536, replay: int = 0, **options: Any) -> None:
-        self.finder = Finder(buffer, replay)
-        self.legs: list[KnownLeg] = []
-        super().__init__(redial=self.finder, server_leg=KnownLeg, **options)
-        self._note(self.server)
-
-    def _note(self, peer: Peer) -> None:
-        assert isinstance(peer.leg, KnownLeg)
-        self.legs.append(peer.leg)
-
-    def lose(self) -> None:
-        """The server crashes."""
-        self.legs[-1].leave()
-        self.server.leg.reset()
-        self.settle()
-
-    @property
-    def searches(self) -> bool:
-        return self.finder.relay is not None
-
-    def find(self, room: int = 1 << 40, initial: bytes = b"") -> None:
-        """Another server takes over."""
-        relay, self.finder.relay = self.finder.relay, None
-        assert relay is not None, "nobody looks for a server"
-        self.server = Peer(KnownLeg(self._soon, room), ServerProtocol(state=OPEN, max_size=None))
-        self._note(self.server)
-        assert relay.replace_leg(Side.SERVER, self.server.leg, initial)
-        self.settle()
 
 
 MakeRig = Callable[..., HoldingRig]

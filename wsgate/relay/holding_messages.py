@@ -78,7 +78,8 @@ class _LeavingSide(MessageSide):
     def _tell_over(self) -> None:
         if not self.relay.is_leaving(self):
             super()._tell_over()
-        elif not self._held:
+        elif not (self._held or self._told_over):
+            self._told_over = True
             self.relay.search()
 
 
