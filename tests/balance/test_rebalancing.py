@@ -1,42 +1,14 @@
-"""Connections are taken from who has more than its share, and only while somebody lacks them."""
+"""Connections are taken from who has more than its share, gently, and only while somebody lacks them."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.balance.groups import group, named, server, weighted
-from wsgate.balance.rebalancing import giver, has_enough, serving, share
-from wsgate.balance.servers import ServerState
-
-
-def loaded(counts: dict[str, int], **weights: int) -> list[ServerState]:
-    made = group(*(server(name, weight=weights.get(name, 1)) for name in counts))
-    for name, count in counts.items():
-        for _ in range(count):
-            named(made, name).taken()
-    return list(made.states)
-
-
-def test_the_fullest_gives_to_who_lacks() -> None:
-    a, b, c = states = loaded({"a": 10, "b": 14, "c": 0})
-    assert giver(states, [c]) is b
-    assert giver(states, []) is None
-    assert giver(states, [a]) is None, "it has its share"
-
-
-def test_nobody_gives_for_less_than_a_whole_connection() -> None:
-    *_, c = states = loaded({"a": 2, "b": 1, "c": 1})
-    assert giver(states, [c]) is None
-
-
-def test_shares_go_by_weight_and_a_full_server_has_enough() -> None:
-    a, b = states = loaded({"a": 9, "b": 0}, a=2, b=1)
-    assert (share(a, states), share(b, states)) == (6.0, 3.0)
-    limited = group(server("a"), server("b", max_conns=1))
-    for name in "aaaab":
-        named(limited, name).taken()
-    assert has_enough(named(limited, "b"), limited.states)
+from tests.balance.groups import group, named, server
+from wsgate.balance.rebalancing import AWAY, PATIENCE, Load, Rebalance, serving
 
 
 def test_only_servers_of_which_nothing_bad_is_known_take_part() -> None:
@@ -45,32 +17,96 @@ def test_only_servers_of_which_nothing_bad_is_known_take_part() -> None:
     assert serving(made.states, 100.0) == [named(made, "a")]
 
 
-def test_a_server_that_warms_up_has_a_smaller_share() -> None:
-    made = weighted(1, 1, slow_start=100.0)
-    a, b = made.states
-    for _ in range(100):
-        b.taken()
-    a.probed(False, 0.0)
-    a.probed(True, 0.0)
-    a.warm_up(50.0)
-    assert 33 <= share(a, made.states) <= 34
+def loads(*counts: int, **options: float) -> list[Load]:
+    """Servers a, b, c ... with so many connections."""
+    return [Load(name, count, options.get(name, 1.0)) for name, count in zip("abcdef", counts, strict=False)]
+
+
+def joined(known: list[Load], now: float = 0.0, rate: float = 100.0) -> Rebalance:
+    """All but the last were there before."""
+    rebalance = Rebalance()
+    assert rebalance.look(known[:-1], rate, now) == []
+    return rebalance
+
+
+def test_nobody_gives_where_nobody_came() -> None:
+    rebalance = Rebalance()
+    for now in range(5):
+        assert rebalance.look(loads(10, 0), 5.0, float(now)) == []
+
+
+def test_the_fullest_give_to_who_came_until_it_has_its_share() -> None:
+    found = loads(10, 14, 0)
+    assert joined(found).look(found, 100.0, 1.0) == ["b", "b", "b", "b", "a", "b", "a", "b"]
+
+
+def test_no_more_a_second_than_wanted_and_none_in_advance() -> None:
+    found = loads(30, 30, 0)
+    rebalance = joined(found, now=0.0, rate=4.0)
+    assert len(rebalance.look(found, 4.0, 1000.0)) == 4, "what was not used is not saved up"
+    assert rebalance.look(found, 4.0, 1000.1) == []
+    assert len(rebalance.look(found, 4.0, 1000.5)) == 2
+    slow = joined(found, rate=0.25)
+    assert [len(slow.look(found, 0.25, 2.0 * step)) for step in range(1, 8)] == [0, 1, 0, 1, 0, 1, 0]
+
+
+def test_those_that_leave_are_not_counted_twice_and_those_that_left_are_waited_for() -> None:
+    found = loads(6, 6, 0)
+    rebalance = joined(found)
+    assert sorted(rebalance.look(found, 100.0, 1.0)) == ["a", "a", "b", "b"]
+    leaving = [replace(load, leaving=2) if load.conns else load for load in found]
+    assert rebalance.look(leaving, 100.0, 2.0) == []
+    assert rebalance.look(loads(4, 4, 0), 100.0, 3.0) == [], "they will come"
+    assert rebalance.look(loads(4, 4, 0), 100.0, 2.5 + AWAY) != [], "they did not come"
+    assert rebalance.look(loads(4, 4, 4), 100.0, 4.0 + AWAY) == []
+
+
+def test_nobody_gives_for_less_than_a_whole_connection() -> None:
+    found = loads(2, 1, 1)
+    assert joined(found).look(found, 100.0, 1.0) == []
+
+
+def test_shares_go_by_weight_and_a_full_server_has_enough() -> None:
+    found = loads(9, 0, a=2)
+    assert joined(found).look(found, 100.0, 1.0) == ["a"] * 3
+    full = [found[0], replace(found[1], is_full=True)]
+    assert joined(full).look(full, 100.0, 1.0) == []
+
+
+def test_one_that_comes_back_gets_its_share_too() -> None:
+    found = loads(6, 6, 0)
+    rebalance = joined(found)
+    rebalance.look(found[:2], 100.0, 1.0)
+    assert len(rebalance.look(found, 100.0, 2.0)) == 4
+
+
+def test_patience_comes_to_an_end() -> None:
+    found = loads(6, 0)
+    rebalance = joined(found)
+    assert rebalance.look(found, 1.0, 1.0)
+    assert rebalance.look(found, 1.0, 2.0 + PATIENCE) == []
 
 
 @given(st.lists(st.integers(0, 60), min_size=2, max_size=6), st.lists(st.integers(1, 5), min_size=6, max_size=6))
-def test_moving_one_by_one_comes_to_an_end_and_is_fair(counts: list[int], weights: list[int]) -> None:
-    names = "abcdef"[: len(counts)]
-    states = loaded(dict(zip(names, counts, strict=True)), **dict(zip(names, weights, strict=False)))
-    newcomer = states[-1]
-    before = newcomer.conns
-    for _ in range(sum(counts) + 1):
-        state = giver(states, [newcomer])
-        if state is None:
-            break
-        state.released()
-        newcomer.taken()
-    else:
-        raise AssertionError("it never ends")
-    assert newcomer.conns >= before
-    if newcomer.conns > before:
+def test_moving_comes_to_an_end_and_is_fair(counts: list[int], weights: list[int]) -> None:
+    found = [
+        replace(load, weight=float(weight)) for load, weight in zip(loads(*counts), weights[: len(counts)], strict=True)
+    ]
+    rebalance, newcomer = joined(found), found[-1].key
+    before = found[-1].conns
+    for step in range(1, sum(counts) + 2):
+        givers = rebalance.look(found, 1.0, float(step))
+        found = [
+            replace(
+                load,
+                conns=load.conns - givers.count(load.key) + (len(givers) if load.key == newcomer else 0),
+            )
+            for load in found
+        ]
+    assert rebalance.look(found, 1.0, float(step + 1)) == []
+    now = found[-1].conns
+    share = sum(counts) * found[-1].weight / sum(load.weight for load in found)
+    assert now >= before
+    if now > before:
         # Each of the others may keep a part of a connection above its share.
-        assert newcomer.conns <= share(newcomer, states) < newcomer.conns + len(states)
+        assert now <= share < now + len(found)

@@ -144,6 +144,13 @@ NEEDS = (
     ),
     Need(
         "upstream",
+        ("rebalance",),
+        "sticky = off (a cookie leads clients back to the server that they left)",
+        ("sticky",),
+        lambda x: x.sticky is None,
+    ),
+    Need(
+        "upstream",
         ("resolve",),
         "a server with a host name, or srv:",
         ("servers",),

@@ -23,8 +23,8 @@ from wsgate.control.health import SharedHealth
 from wsgate.control.in_process import InProcessServers, load_factories
 from wsgate.control.limits import connections_that_fit
 from wsgate.control.material import Material
+from wsgate.control.movable import Movable
 from wsgate.control.pressure import MemoryPressure
-from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.scopes import Scope, Selection
 from wsgate.control.standing import Standing
 from wsgate.observe.access_log import format_json, format_text
@@ -108,7 +108,7 @@ class Gateway:
         self._doors = Doors(self.runtime)
         self._memory = MemoryPressure(self.runtime, self._doors, self._processes)
         self._standing = Standing(self.runtime, self._random)
-        self._rebalancing = Rebalancing(self.runtime, self._processes)
+        self.movable = Movable(self.runtime, number)
         self._health = SharedHealth(self.runtime, places, self._random, probes=probes)
 
     @property
@@ -128,7 +128,6 @@ class Gateway:
         self._standing.apply(self.material.drained)
         self._doors.change(binds(self.config), sockets, self.material.drained)
         self._health.follow()
-        self._rebalancing.start()
         self._memory.follow()
         self._expire_staples()
 
@@ -305,7 +304,6 @@ class Gateway:
     def _finish(self, _: int) -> None:
         runtime = self.runtime
         self._health.stop()
-        self._rebalancing.stop()
         for members in runtime.plan.upstreams.values():
             members.idle.close()
         self._in_process.close()

@@ -46,6 +46,18 @@ def _kick(gateway: Gateway, facts: Facts) -> int:
     return gateway.kick(Selection.of(facts))
 
 
+def _loads(gateway: Gateway, facts: Facts) -> dict[str, Any]:
+    return gateway.movable.loads()
+
+
+def _oldest(gateway: Gateway, facts: Facts) -> dict[str, Any]:
+    return gateway.movable.oldest(facts["upstream"], facts["wanted"])
+
+
+def _move(gateway: Gateway, facts: Facts) -> int:
+    return gateway.movable.move(frozenset(facts["names"]))
+
+
 def _reopen(gateway: Gateway, facts: Facts) -> None:
     gateway.reopen_log()
 
@@ -66,6 +78,9 @@ _ORDERS: dict[str, Callable[[Gateway, Facts], Any]] = {
     "drain": _drain,
     "undrain": _undrain,
     "kick": _kick,
+    "loads": _loads,
+    "oldest": _oldest,
+    "move": _move,
     "reopen": _reopen,
     "retire": _retire,
     "stop": _stop,

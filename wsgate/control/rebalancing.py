@@ -1,104 +1,95 @@
-"""Moving WebSockets gently to a server that came back or was added: Close 1012, oldest first, a few a second."""
+"""Moving WebSockets gently to a server that came back or was added: the oldest of all workers first, a few a second."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from wsgate.balance.rebalancing import giver, has_enough, serving, share
-from wsgate.balance.servers import ServerState
-from wsgate.causes import Cause
-from wsgate.relay.tunnel import Tunnel
-from wsgate.runtime import Runtime
-from wsgate.transport.wheel import Timer
-from wsgate.upstream.members import UpstreamMembers
+from wsgate.balance.rebalancing import Load, Rebalance
+from wsgate.config.model import Config
 
 _log = Logger("wsgate.control")
 
-#: Seconds between two looks at who serves.
+#: Seconds between two looks.
 LOOK = 0.5
 
-#: Seconds after which a server that has not got its share is left to new connections.
-PATIENCE = 600.0
+Ask = Callable[[str, Mapping[str, Any]], Deferred[list[Any]]]
 
 
 class Rebalancing:
-    """Looks after the upstreams with ``rebalance`` from ``start`` to ``stop``; ``workers`` do so, each its part."""
+    """Looks after the upstreams of ``config()`` with ``rebalance``, from ``start`` to ``stop``.
 
-    def __init__(self, runtime: Runtime, workers: Callable[[], int]) -> None:
-        self._runtime = runtime
-        self._workers = workers
-        self._known: dict[str, _Upstream] = {}
-        self._timer: Timer | None = None
+    ``ask`` puts an order to all processes that carry traffic, and gives their answers.
+    """
+
+    def __init__(self, reactor: Any, config: Callable[[], Config], ask: Ask) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._ask = ask
+        self._known: dict[str, Rebalance] = {}
+        self._call: Any = None
+        self._stopped = False
 
     def start(self) -> None:
-        self._look()
+        self._later()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stopped = True
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+
+    def _later(self) -> None:
+        if not self._stopped:
+            self._call = self._reactor.callLater(LOOK, self._look)
 
     def _look(self) -> None:
-        self._timer = self._runtime.wheel.after(LOOK, self._look)
-        upstreams = self._runtime.plan.upstreams
-        for name in [name for name in self._known if name not in upstreams or not upstreams[name].options.rebalance]:
-            del self._known[name]
-        for name, members in upstreams.items():
-            if members.options.rebalance:
-                known = self._known.get(name)
-                if known is None:
-                    known = self._known[name] = _Upstream(self._runtime, members)
-                known.look(members.options.rebalance * LOOK / self._workers())
-
-
-class _Upstream:
-    """One upstream: who served at the last look, and who lacks connections since when."""
-
-    def __init__(self, runtime: Runtime, members: UpstreamMembers) -> None:
-        self._runtime = runtime
-        self._members = members
-        self._before: set[ServerState] | None = None
-        self._lacking: dict[ServerState, float] = {}
-        self._owed = 0.0
-        self._told: set[int] = set()
-
-    def look(self, allowed: float) -> None:
-        """Notice who came, and close what may be closed now: ``allowed`` connections, which may be less than one."""
-        now, states = self._runtime.wheel.seconds(), self._members.group.states
-        among = serving(states, now)
-        for state in set(among) - self._before if self._before is not None else ():
-            self._lacking[state] = now
-        self._before = set(among)
-        self._lacking = {
-            state: since
-            for state, since in self._lacking.items()
-            if state in self._before and now - since < PATIENCE and not has_enough(state, among)
-        }
-        if not self._lacking:
-            self._owed = 0.0
-            self._told.clear()
+        rates = {name: one.rebalance for name, one in self._config().upstreams.items() if one.rebalance}
+        self._known = {name: self._known.get(name) or Rebalance() for name in rates}
+        if not rates:
+            self._later()
             return
-        self._owed += allowed
-        while self._owed >= 1 and self._move(among):
-            self._owed -= 1
+        done = self._ask("loads", {}).addCallback(self._choose, rates)
+        done.addErrback(self._failed).addCallback(lambda _: self._later())
 
-    def _move(self, among: list[ServerState]) -> bool:
-        state = giver(among, self._lacking)
-        if state is None:
-            return False
-        name, server = self._members.options.name, str(state.server)
-        # Those that were told and are still there will have gone soon.
-        leaving = sum(self._runtime.live.find(number) is not None for number in self._told)
-        if leaving >= max(1.0, state.conns - share(state, among)):
-            return False
-        for live in self._runtime.live:
-            is_ours = live.upstream == name and live.server == server and live.number not in self._told
-            # Layer 4 and tunnels have no Close to say: their clients would see a loss.
-            if is_ours and not isinstance(live.relay, Tunnel):
-                self._told.add(live.number)
-                _log.debug("upstream {upstream}: a client of {server} is moved", upstream=name, server=server)
-                live.close(Cause.REBALANCED)
-                return True
-        return False
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("rebalancing failed", failure)
+
+    def _choose(self, answers: list[Any], rates: Mapping[str, float]) -> Deferred[Any]:
+        moves = []
+        for name, rate in rates.items():
+            loads = merged([answer[name] for answer in answers if name in answer])
+            wanted = Counter(self._known[name].look(loads, rate, self._reactor.seconds()))
+            if wanted:
+                asked = self._ask("oldest", {"upstream": name, "wanted": wanted})
+                moves.append(asked.addCallback(self._move, wanted))
+        return gatherResults(moves, consumeErrors=True)
+
+    def _move(self, answers: list[Any], wanted: Mapping[str, int]) -> Deferred[Any]:
+        names = [name for server, count in wanted.items() for name in first(answers, server, count)]
+        return self._ask("move", {"names": names})
+
+
+def merged(answers: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[Load]:
+    """What all workers say of the servers of one upstream; those that one of them would not use are left out."""
+    names = set.intersection(*(set(answer) for answer in answers)) if answers else set()
+    return [
+        Load(
+            name,
+            max(answer[name]["conns"] for answer in answers),
+            min(answer[name]["weight"] for answer in answers),
+            sum(answer[name]["leaving"] for answer in answers),
+            any(answer[name]["is_full"] for answer in answers),
+        )
+        for name in sorted(names)
+    ]
+
+
+def first(answers: Iterable[Mapping[str, Sequence[Sequence[Any]]]], server: str, count: int) -> list[str]:
+    """The names of the oldest that all workers together have at a server."""
+    found = sorted((since, name) for answer in answers for since, name in answer[server])
+    return [name for _, name in found[:count]]
