@@ -15,10 +15,12 @@ import resource
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.doubles.gateway import Gateway, start
+from tests.doubles.waiting import until
 from tests.load.acts import ACTS, figures, renew
 from tests.load.report import Report
 from tests.load.running import Load, records
@@ -87,6 +89,9 @@ def measure(options: argparse.Namespace, directory: Path) -> Report:
         server.join()
         sock.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # The one that has taken over is no child of ours: it is gone when it has written all.
+    with suppress(AssertionError):
+        until(lambda: records(gateway) >= report.totals.opened - report.expected_cut, "all access records")
     report.records = records(gateway)
     if "Traceback" in gateway.log:
         report.failures.append(f"a traceback in the log:\n{gateway.log}")

@@ -139,8 +139,7 @@ class Load:
         if self.options.what != "upgrade":
             report.rss_after, report.fds_after = await self.cost()
         await asyncio.gather(*(one.close() for one in self.sockets))
-        if self.options.what != "upgrade":
-            await self._all_gone()
+        await self._all_gone()
         return report
 
     async def _all_gone(self) -> None:

@@ -25,32 +25,60 @@ from wsgate.errors import WsgateError
 
 NAME = "control.sock"
 
-#: Bytes of an order, and connections at a time: enough for people and their scripts.
+#: Bytes of an order, connections at a time, and orders of one that wait for their answers: enough for people and their
+#: scripts.
 MAX_ORDER = 64 * 1024
 MAX_CLIENTS = 32
+MAX_WAITING = 8
 
 Obey = Callable[[str, Mapping[str, Any]], Deferred[dict[str, Any]]]
 
 _log = Logger("wsgate.control")
 
+# Twisted has no types for them.
+_pause: Any = LineReceiver.pauseProducing
+_resume: Any = LineReceiver.resumeProducing
+
 
 class _Asker(LineReceiver):
-    """One client: its orders are obeyed as they come, each answer has the ``id`` of its order."""
+    """One client: its orders are obeyed as they come, each answer has the ``id`` of its order.
+
+    One order a turn, so that a thousand of them do not keep the gateway's connections waiting, and none while the
+    client does not read its answers: those would be kept here.
+    """
 
     delimiter = b"\n"
     MAX_LENGTH = MAX_ORDER
     factory: _Askers
     transport: Any
+    _waiting = 0
+    _is_full = False
 
     def connectionMade(self) -> None:
         self.factory.askers.add(self)
+        self.transport.registerProducer(self, True)
         if len(self.factory.askers) > MAX_CLIENTS:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.askers.discard(self)
 
+    def pauseProducing(self) -> None:
+        self._is_full = True
+        _pause(self)
+
+    def resumeProducing(self) -> None:
+        self._is_full = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._is_full and self._waiting < MAX_WAITING:
+            _resume(self)
+
     def lineReceived(self, line: bytes) -> None:
+        _pause(self)
+        self._waiting += 1
+        self.factory.reactor.callLater(0, self._go_on)
         number: object = None
         try:
             order = json.loads(line)
@@ -63,6 +91,9 @@ class _Asker(LineReceiver):
         done.addCallback(lambda answer: self._answer(number, answer))
 
     def _answer(self, number: object, answer: Mapping[str, Any]) -> None:
+        self._waiting -= 1
+        if self._waiting == MAX_WAITING - 1:
+            self.factory.reactor.callLater(0, self._go_on)
         if self in self.factory.askers:
             self.transport.write(json.dumps({"id": number, **answer}).encode() + self.delimiter)
 
@@ -77,7 +108,8 @@ class _Askers(Factory):
     protocol: Any = _Asker
     noisy = False
 
-    def __init__(self, obey: Obey) -> None:
+    def __init__(self, reactor: Any, obey: Obey) -> None:
+        self.reactor = reactor
         self.obey = obey
         self.askers: set[_Asker] = set()
 
@@ -121,7 +153,7 @@ class ControlSocket:
     def __init__(self, reactor: Any, state_dir: Path, obey: Obey) -> None:
         self._reactor = reactor
         self._dir = state_dir
-        self._factory = _Askers(obey)
+        self._factory = _Askers(reactor, obey)
         self._listening: _Listening | None = None
         self._inode = 0
 

@@ -1,0 +1,185 @@
+"""Faults of the machine and of those who steer: ports that run out, and a control socket that is abused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve, StartGateway
+from tests.doubles import frames
+from tests.doubles.http import read_answer, request
+from tests.doubles.raw import Wire
+from tests.doubles.scripts import echoes_frames, upgrades
+from tests.doubles.steering import obeyed, page, wait_ready
+from tests.doubles.waiting import until
+from tests.e2e.observed import Observed
+from wsgate.control.control_socket import short_path
+
+INI = """
+[gateway]
+workers = {workers}
+[listener web]
+bind = 127.0.0.1:{web}
+[route home]
+path = = /
+respond = 200 home
+[route echo]
+path = /echo
+upstream = echo
+[upstream echo]
+servers = {echo} max_fails=1 fail_timeout=1h
+keepalive = 0
+"""
+
+Observe = Callable[..., Observed]
+
+
+@pytest.fixture
+def observe(start_gateway: StartGateway, serve: Serve) -> Iterator[Observe]:
+    """``observe(workers, **options)``: a gateway in front of an echo; what always holds is checked at the end."""
+    made: list[Observed] = []
+
+    def begin(workers: int, **options: object) -> Observed:
+        server = serve(upgrades(echoes_frames), timeout=30.0)
+        gateway = start_gateway(INI, workers=workers, echo=server.address, **options)
+        wait_ready(gateway)
+        made.append(Observed(gateway))
+        return made[-1]
+
+    yield begin
+    for observed in made:
+        observed.check()
+
+
+def lives(wire: Wire) -> bool:
+    wire.send(frames.text("still here"))
+    return frames.read_frame(wire).payload == b"still here"
+
+
+# No port is left towards servers (row 28)
+
+#: What the kernel says when every port towards an address is taken, to each connect while a file is there.
+NO_PORTS = """
+import errno, os, socket
+_connect_ex = socket.socket.connect_ex
+class Exhausted(socket.socket):
+    def connect_ex(self, address):
+        if os.path.exists({flag!r}):
+            with open({flag!r}, "a") as tries:
+                tries.write("x")
+            return errno.EADDRNOTAVAIL
+        return _connect_ex(self, address)
+socket.socket = Exhausted
+"""
+
+
+def test_without_ports_requests_are_refused_at_once_and_no_server_is_blamed(observe: Observe, tmp_path: Path) -> None:
+    flag = tmp_path / "no-ports"
+    (tmp_path / "sitecustomize.py").write_text(NO_PORTS.format(flag=str(flag)))
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
+    observed = observe(1, environment={"PYTHONPATH": path})
+    before = observed.connect()
+    frames.open_websocket(before, "/echo")
+    flag.touch()
+    for _ in range(20):
+        wire = observed.connect()
+        wire.send(frames.upgrade_request("/echo"))
+        answer = read_answer(wire)
+        assert (answer.status, answer.get("Retry-After")) == (503, "1")
+    assert observed.records(wire)[0]["cause"] == "exhausted"
+    assert len(flag.read_text()) <= 2 * 20, "a storm of retries"
+    assert lives(before), "who was connected goes on"
+    flag.unlink()
+    after = observed.connect()
+    frames.open_websocket(after, "/echo")
+    assert lives(after), "the server is asked again at once: it was not counted as failed"
+
+
+# The control socket is flooded (row 54)
+
+
+@pytest.fixture
+def askers() -> Iterator[Callable[[Observed], socket.socket]]:
+    """Opens connections to the control socket that never read."""
+    with ExitStack() as stack:
+
+        def begin(observed: Observed) -> socket.socket:
+            asker = stack.enter_context(socket.socket(socket.AF_UNIX))
+            with short_path(observed.gateway.directory / "state") as path:
+                asker.connect(path)
+            asker.setblocking(False)
+            return asker
+
+        yield begin
+
+
+ORDERS = b"".join(json.dumps({"order": "status", "connections": True, "id": n}).encode() + b"\n" for n in range(500))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_flood_of_orders_that_nobody_reads_touches_no_connection(
+    observe: Observe, askers: Callable[[Observed], socket.socket], count: int
+) -> None:
+    observed = observe(count)
+    spared = [observed.connect() for _ in range(8)]
+    for wire in spared:
+        frames.open_websocket(wire, "/echo")
+    before = observed.rss()
+    flooding = [askers(observed) for _ in range(24)]
+    left = dict.fromkeys(flooding, ORDERS * 20)
+
+    def all_full() -> bool:
+        """Send until nobody is read from any more, and talk to the others meanwhile."""
+        assert all(lives(wire) for wire in spared)
+        sent = 0
+        for asker in flooding:
+            try:
+                number = asker.send(left[asker])
+            except BlockingIOError:
+                continue
+            left[asker] = left[asker][number:]
+            sent += number
+        return not sent
+
+    until(all_full, "a gateway that reads no more orders", timeout=60.0)
+    assert all(left.values())
+    assert obeyed(observed.gateway, "status")["ok"], "another client is answered"
+    assert page(observed.gateway) == "home"
+    assert observed.rss() - before < 24 << 20
+    for asker in flooding:
+        asker.close()
+    assert all(lives(wire) for wire in spared)
+
+
+def test_more_askers_than_there_is_room_for_are_turned_away(
+    observe: Observe, askers: Callable[[Observed], socket.socket]
+) -> None:
+    observed = observe(1)
+    wire = observed.connect(records=2)
+    many = [askers(observed) for _ in range(60)]
+
+    def turned_away() -> int:
+        return sum(_is_gone(asker) for asker in many)
+
+    until(lambda: turned_away() == 60 - 32, "askers above the limit that are turned away")
+    for _ in range(2):
+        wire.send(request("GET", "/"))
+        assert read_answer(wire).status == 200
+    for asker in many:
+        asker.close()
+    assert until(lambda: obeyed(observed.gateway, "status"), "an answer")["ok"]
+
+
+def _is_gone(asker: socket.socket) -> bool:
+    try:
+        return asker.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
