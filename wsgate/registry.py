@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,16 +51,22 @@ class Accepted(Protocol):
         """Close it at once; ``cause`` is that of a request that is being answered."""
 
 
+def _let_in(live: Live) -> None:
+    """Nobody is told."""
+
+
 class Registry:
     """The relayed connections of one process, in the order in which they began."""
 
-    __slots__ = ("_live", "_next", "connections")
+    __slots__ = ("_live", "_next", "connections", "entered")
 
     def __init__(self) -> None:
         self._live: dict[int, Live] = {}
         self._next = 1
         #: Accepted connections, relayed or not.
         self.connections: set[Accepted] = set()
+        #: Called with each relayed connection before its relay starts.
+        self.entered: Callable[[Live], None] = _let_in
 
     def enter(
         self, *, listener: str, route: str, upstream: str, server: str, client: str, since: float, relay: Relay
@@ -68,6 +74,7 @@ class Registry:
         live = Live(self._next, listener, route, upstream, server, client, since, relay)
         self._live[self._next] = live
         self._next += 1
+        self.entered(live)
         return live
 
     def leave(self, live: Live) -> None:

@@ -86,6 +86,14 @@ def test_a_draining_server_gets_nothing_new() -> None:
     assert whole(made) == "b"
 
 
+def test_who_is_bound_to_a_server_may_go_there_again_unless_the_operator_drains_it() -> None:
+    configured = ServerState("k", server("a", drain=True), LocalPlaces())
+    assert configured.may_keep(0.0) and not configured.is_eligible(0.0)
+    drained = ServerState("k", server("a"), LocalPlaces())
+    drained.draining = True
+    assert not drained.may_keep(0.0)
+
+
 def test_connections_are_counted_up_to_max_conns() -> None:
     state = ServerState("k", server("a", max_conns=2), LocalPlaces())
     assert [state.taken(), state.taken(), state.taken()] == [True, True, False]

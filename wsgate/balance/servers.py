@@ -90,8 +90,11 @@ class ServerState:
         return not self.is_draining and self.may_keep(now)
 
     def may_keep(self, now: float) -> bool:
-        """Whether a client that is bound to it may go there again: draining keeps those."""
-        return self.would_serve(now) and self.has_place()
+        """Whether a client that is bound to it may go there again: draining by configuration keeps those.
+
+        By the operator it does not: they were just sent away.
+        """
+        return not self.draining and self.would_serve(now) and self.has_place()
 
     def would_serve(self, now: float) -> bool:
         """Whether it is in order, be it full or not."""

@@ -108,6 +108,7 @@ class Gateway:
         self._doors = Doors(self.runtime)
         self._memory = MemoryPressure(self.runtime, self._doors, self._processes)
         self._standing = Standing(self.runtime, self._random)
+        self.runtime.live.entered = self._entered
         self.movable = Movable(self.runtime, number)
         self._health = SharedHealth(self.runtime, places, self._random, probes=probes)
 
@@ -209,6 +210,7 @@ class Gateway:
         for connection in list(self.runtime.live.connections):
             connection.dismiss(self.runtime.plan)
         if removed and self.config.gateway.removed == "drain":
+            self._standing.took_away(removed)
             self._drain(lambda live: any(scope.covers(live) for scope in removed), Cause.DRAINED)
 
     # Drain
@@ -221,11 +223,24 @@ class Gateway:
     def drain(self, scope: Scope) -> Deferred[int]:
         """Take nothing new for ``scope`` and end what is there; fires with the number of connections closed."""
         self.hold(scope)
-        if scope.kind == "listener":
-            for connection in list(self.runtime.live.connections):
-                if connection.listener_name == scope.name:
-                    connection.stop()
-        return self._drain(scope.covers, Cause.DRAINED).finished
+        for connection in list(self.runtime.live.connections):
+            if scope in {Scope("gateway"), Scope("listener", connection.listener_name)}:
+                connection.stop()
+        wheel = self.runtime.wheel
+        late = wheel.seconds() + self.config.gateway.drain_timeout
+
+        def done() -> bool:
+            return self._standing.is_quiet(scope) or wheel.seconds() >= late
+
+        return self._drain(scope.covers, Cause.DRAINED, done=done).finished
+
+    def _entered(self, live: Live) -> None:
+        """A connection whose handshake was under way when its part was drained goes as those before it."""
+        if self._standing.is_leaving(live, self.material.drained):
+            self.runtime.wheel.after(0.0, lambda: self._drain_late(live))
+
+    def _drain_late(self, live: Live) -> None:
+        self._drain(lambda one: one is live, Cause.DRAINED)
 
     def undrain(self, scope: Scope) -> None:
         """Take new connections again."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 from wsgate.config.model import Config
 from wsgate.control.scopes import Scope
+from wsgate.registry import Live
 from wsgate.runtime import Plan, Runtime
 from wsgate.upstream.members import UpstreamMembers
+
+#: Seconds that a handshake can take with all its attempts; who comes later was not under way.
+LATE = 60.0
 
 
 def route_names(config: Config) -> list[str]:
@@ -22,6 +27,7 @@ class Standing:
     def __init__(self, runtime: Runtime, random: Random) -> None:
         self._runtime = runtime
         self._random = random
+        self._gone: dict[Scope, float] = {}  # until when somebody may still come whose request was for it
 
     def apply(self, drained: frozenset[Scope]) -> None:
         """Give nothing new to what is in ``drained``, and to everything else again."""
@@ -48,6 +54,30 @@ class Standing:
             gone = [str(state.server) for state in members.group.states if str(state.server) not in servers]
             scopes += [Scope("server", name, server) for server in gone]
         return scopes
+
+    def took_away(self, scopes: Iterable[Scope]) -> None:
+        """A reload has taken these away; handshakes that began before it go on."""
+        now = self._runtime.wheel.seconds()
+        self._gone = {scope: until for scope, until in self._gone.items() if until > now}
+        self._gone |= dict.fromkeys(scopes, now + LATE)
+
+    def is_leaving(self, live: Live, drained: frozenset[Scope]) -> bool:
+        """Whether a connection that begins now belongs to what is drained, or was taken away a moment ago."""
+        now = self._runtime.wheel.seconds()
+        return any(scope.covers(live) for scope in drained) or any(
+            until > now and scope.covers(live) for scope, until in self._gone.items()
+        )
+
+    def is_quiet(self, scope: Scope) -> bool:
+        """Whether nothing of it goes on, requests included; always so for a route, whose requests nobody counts."""
+        runtime = self._runtime
+        match scope.kind:
+            case "listener":
+                return not any(one.listener_name == scope.name for one in runtime.live.connections)
+            case "upstream" | "server" if scope.name in runtime.plan.upstreams:
+                states = runtime.plan.upstreams[scope.name].group.states
+                return not any(state.conns for state in states if scope.server in {"", str(state.server)})
+        return True
 
     def servers(self, members: UpstreamMembers, now: float) -> list[dict[str, Any]]:
         """The servers of an upstream; ``open`` counts those of all workers."""
