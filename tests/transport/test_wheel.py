@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,3 +194,13 @@ def test_the_grain_can_be_chosen(tick: float) -> None:
     for _ in range(round(2 / (tick / 5))):
         clock.advance(tick / 5)
     assert 1 - GRAIN <= fired[0] <= 1 + tick * 1.2 + GRAIN
+
+
+def test_a_timer_that_fired_is_held_by_nobody() -> None:
+    """Else each would wait for the collector of cycles: memory would grow with the time that connections are open."""
+    clock = Clock()
+    wheel = TimerWheel(clock)  # type: ignore[arg-type]
+    timer = wheel.after(1.0, lambda: None)
+    clock.advance(2.0)
+    assert not timer.active
+    assert not [one for one in gc.get_referrers(timer) if isinstance(one, dict) and timer in one]

@@ -101,6 +101,8 @@ class TimerWheel:
                     timer.fire()
                 except Exception:
                     _log.failure("a deadline failed")
+            # Timers know their slot: left in it they would wait for the collector of cycles.
+            slot.clear()
         while self._due and not self._slots[self._due[0]]:
             del self._slots[heapq.heappop(self._due)]
         if self._due and (self._turn is None or self._due[0] < self._turn_at):
