@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -53,7 +54,7 @@ def observe(rules: FrameRules, chunks: Sequence[Chunk]) -> Seen:
         except FrameError as error:
             assert error.code in {1002, 1007, 1008, 1009}
             assert fault in {None, (error.code, error.text)}
-            assert fault is None or (error.sound == b"" and scanner.events == [])
+            assert fault is None or (error.sound == b"" and not scanner.events)
             passed, fault = error.sound, (error.code, error.text)
         for opcode, payload, start, end in scanner.events:
             mask = passed[start + 2 : start + 6] if rules.masked else None
@@ -166,7 +167,7 @@ def test_control_frames_are_events_with_their_place_and_pass_in_the_same_object(
     assert without(memoryview(chunk), [one, two]) == data + data
     assert without(chunk, []) == chunk
     assert scanner.scan(data) is data
-    assert scanner.events == []
+    assert not scanner.events
     assert counts(scanner) == (5, 2, 3, 0, 12)
 
 
@@ -197,7 +198,7 @@ def test_an_unfinished_control_frame_is_held_back_whole() -> None:
     data, ping = frame(True, BINARY, b"d"), frame(True, PING, bytes(125))
     assert bytes(scanner.scan(data + ping[:-1])) == data
     assert scanner.held == MAX_HELD == len(ping) - 1
-    assert (scanner.events, scanner.at_boundary) == ([], True)
+    assert (list(scanner.events), scanner.at_boundary) == ([], True)
     assert bytes(scanner.scan(ping[-1:] + data)) == ping + data
     assert scanner.events == [Control(PING, bytes(125), 0, len(ping))]
 
@@ -373,11 +374,12 @@ def test_a_flood_of_empty_fragments_ends_at_the_cap() -> None:
 
 
 class Purse:
-    """A budget of so many frames; ``asked_at`` is what was told of frames that carried something."""
+    """A budget of so many frames; ``told`` is what was told of frames that carried something."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.told: list[int] = []
+        self.pings = 0
 
     def spend(self, carried: int) -> None:
         self.told.append(carried)
@@ -385,7 +387,7 @@ class Purse:
             raise FrameError(1008, "enough")
 
     def asked(self) -> None:
-        return
+        self.pings += 1
 
 
 @settings(max_examples=200, deadline=None)
@@ -397,7 +399,7 @@ def test_the_same_frames_are_charged_however_a_stream_is_cut(
 
     def charge(chunks: Sequence[Chunk]) -> tuple[list[int], bytes, str, int]:
         purse, out = Purse(most), b""
-        scanner = FrameScanner(rules, purse)
+        scanner = FrameScanner(replace(rules, new_budget=lambda: purse))
         for chunk in chunks:
             try:
                 out += bytes(scanner.scan(chunk))
@@ -413,13 +415,36 @@ def test_the_same_frames_are_charged_however_a_stream_is_cut(
 
 def test_pings_pongs_and_empty_fragments_are_charged_and_nothing_else() -> None:
     purse = Purse(99)
-    scanner = FrameScanner(FrameRules(True), purse)
+    scanner = FrameScanner(FrameRules(True, new_budget=lambda: purse))
     scanner.scan(frame(True, TEXT) + frame(True, TEXT, b"x") + frame(True, BINARY, bytes(200)))
     scanner.scan(frame(True, PING, b"p") + frame(True, PONG) + frame(True, TEXT, b"x", fin=False))
     scanner.scan(frame(True, CONTINUATION, fin=False) * 3 + frame(True, CONTINUATION))
     assert purse.told == [3, 3, 4, 4, 4]
     scanner.scan(frame(True, CLOSE))
     assert len(purse.told) == 5 and scanner.empties == 3
+
+
+def test_a_ping_that_was_passed_on_is_told_to_the_budget_of_who_is_asked() -> None:
+    purse = Purse(99)
+    scanner = FrameScanner(FrameRules(False, new_budget=lambda: purse))
+    scanner.asked()
+    scanner.scan(frame(False, PONG))
+    assert (purse.pings, purse.told) == (1, [0])
+    FrameScanner(FrameRules(False)).asked()
+
+
+def test_a_scanner_asks_for_its_budget_once_and_only_when_it_needs_one() -> None:
+    made: list[Purse] = []
+
+    def new() -> Purse:
+        made.append(Purse(9))
+        return made[-1]
+
+    scanner = FrameScanner(FrameRules(False, new_budget=new))
+    scanner.scan(frame(False, TEXT, b"x") + frame(False, TEXT, b"x", fin=False))
+    assert not made
+    scanner.scan(frame(False, PING) * 3)
+    assert len(made) == 1 and len(made[0].told) == 3
 
 
 def test_what_is_left_of_a_frame_is_told() -> None:

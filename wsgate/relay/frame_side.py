@@ -81,7 +81,7 @@ class FrameSide:
         self._flow_paused = False
 
     def face(self, other: FrameSide) -> None:
-        """Be the two sides of one WebSocket from now on."""
+        """Be the two sides of one WebSocket from now on, where one of them is new."""
         self.other, other.other = other, self
         self.in_vain = self.deaf or other.shut or other.gone
         other.in_vain = other.deaf or self.shut or self.gone
@@ -131,7 +131,7 @@ class FrameSide:
         if events:
             last = events[-1]
             # Thousands fit into one read, and would be kept until the next.
-            events.clear()
+            scanner.events = ()
             if last.opcode == CLOSE:
                 self._close_came(last)
 
@@ -153,8 +153,7 @@ class FrameSide:
             return other.verdict is not None or other._closes
         if control.opcode == PING:
             other.is_asked = True
-            if other.scanner.budget is not None:
-                other.scanner.budget.asked()
+            other.scanner.asked()
         elif is_pong_to_us(control.payload, self._ping):
             if control.payload == self._ping and self._pinged_at >= 0:
                 self.rtt = self.relay.seconds() - self._pinged_at

@@ -7,7 +7,7 @@ two, bound messages, and say who closed with which code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayLimits
@@ -39,8 +39,8 @@ _FAULTS = {
 
 
 @lru_cache(maxsize=256)
-def rules_of(limits: RelayLimits, masked: bool, deflate: bool) -> FrameRules:
-    """One set of rules for all WebSockets of a route."""
+def rules_of(limits: RelayLimits, masked: bool, deflate: bool, seconds: Callable[[], float]) -> FrameRules:
+    """One set of rules for all WebSockets of a route; ``seconds`` is a monotonic clock."""
     return FrameRules(
         masked=masked,
         rsv1=deflate,
@@ -48,6 +48,7 @@ def rules_of(limits: RelayLimits, masked: bool, deflate: bool) -> FrameRules:
         max_message=limits.max_message,
         max_fragments=limits.max_fragments,
         validate_utf8=limits.validate_utf8 and not deflate,
+        new_budget=partial(Flood, limits, seconds) if limits.control_rate else None,
     )
 
 
@@ -83,18 +84,15 @@ class Frames:
         self._over: Callable[[Ending], None] = legs.over
         self._answer = legs.opening.answer
         self.random = legs.random
-        self._client = self._client_side(legs.client, self._new_scanner(masked=True, deflate=deflate))
-        self._server = self._server_side(legs.server, self._new_scanner(masked=False, deflate=deflate))
-        self._client.face(self._server)
+        seconds = legs.wheel.seconds
+        self._client = self._client_side(legs.client, FrameScanner(rules_of(limits, True, deflate, seconds)))
+        self._server = self._server_side(legs.server, FrameScanner(rules_of(limits, False, deflate, seconds)))
+        self._client.other, self._server.other = self._server, self._client
         self._watch = Watch(legs.wheel, limits, self._data, self._judged)
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
         self._verdict_timer: Timer | None = None
         self._silence: Timer | None = None
-
-    def _new_scanner(self, *, masked: bool, deflate: bool) -> FrameScanner:
-        limits = self._limits
-        return FrameScanner(rules_of(limits, masked, deflate), Flood.of(limits, self._wheel.seconds))
 
     def _client_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
         """Rates are for clients."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from wsgate.causes import Cause, Side
 from wsgate.relay.allowance import Allowance
 from wsgate.relay.frame_side import FrameSide
-from wsgate.relay.frames import Frames
+from wsgate.relay.frames import Frames, rules_of
 from wsgate.relay.interfaces import Ending, Redial, Traffic, WebSocketLegs
 from wsgate.relay.loss import has_left, is_leaving
 from wsgate.relay.parked import Kept, ParkedSide
@@ -155,7 +155,7 @@ class HoldingFrames(Frames):
             self.kept.search(self)
 
     def _scanner(self) -> FrameScanner:
-        return self._new_scanner(masked=False, deflate=False)
+        return FrameScanner(rules_of(self._limits, False, False, self._wheel.seconds))
 
     def _join(self, side: FrameSide) -> None:
         """Make ``side`` the server's."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from wsgate.wire.close_codes import FrameError, parse_close
 from wsgate.wire.ws_encoding import CLOSE, FIN, RSV1, TEXT, Chunk, apply_mask
-from wsgate.wire.ws_rules import FrameRules
+from wsgate.wire.ws_rules import Budget, FrameRules
 
 MAX_HELD: Final = 130
 """Bytes a scanner may hold back: a masked control frame with 125 bytes of payload, but for its last byte."""
@@ -28,16 +28,6 @@ class Control(NamedTuple):
     end: int
 
 
-class Budget(Protocol):
-    """How many frames may come that carry nothing: pings, pongs, and empty frames of an unfinished message."""
-
-    def spend(self, carried: int) -> None:
-        """One more has come; ``carried`` frames carried something so far.  Raises FrameError where it is too many."""
-
-    def asked(self) -> None:
-        """A ping went to the peer that has this budget: it may answer."""
-
-
 class FrameScanner:
     """Walks the frame headers of one direction, chunk by chunk.
 
@@ -49,10 +39,10 @@ class FrameScanner:
     - ``payload_bytes``: data payload that has passed, on the wire, unfinished frames included.
     - ``events``: the control frames in the output of the last `scan`, in order.
     - ``closed``: a Close has passed; all that comes after it is dropped (RFC 6455 section 1.4).
-    - ``budget``: what the peer may send of frames that carry nothing; None: no limit.
     """
 
     __slots__ = (
+        "_budget",
         "_cut",
         "_fault",
         "_fragments",
@@ -65,7 +55,6 @@ class FrameScanner:
         "_rules",
         "_tail",
         "_text",
-        "budget",
         "closed",
         "controls",
         "empties",
@@ -76,7 +65,7 @@ class FrameScanner:
         "texts",
     )
 
-    def __init__(self, rules: FrameRules, budget: Budget | None = None) -> None:
+    def __init__(self, rules: FrameRules) -> None:
         self._rules = rules
         self._plain = True  # between two messages, nothing held back, nothing wrong
         self._left = 0  # bytes of data payload still to come in the frame whose header has been forwarded
@@ -89,8 +78,8 @@ class FrameScanner:
         self._held = b""
         self._cut = -1
         self._fault: FrameError | None = None
-        self.events: list[Control] = []
-        self.budget = budget
+        self._budget: Budget | None = None  # most peers never need one
+        self.events: list[Control] | tuple[()] = ()
         self.closed = False
         self.frames = 0
         self.controls = 0
@@ -119,6 +108,11 @@ class FrameScanner:
         """Bytes held back, at most `MAX_HELD`; they lead the output of a later scan."""
         return len(self._held)
 
+    def asked(self) -> None:
+        """A ping has been sent to whose frames these are: its pong is no flood."""
+        if (budget := self._own_budget()) is not None:
+            budget.asked()
+
     def boundary(self, out: Chunk) -> int:
         """Return the offset in ``out``, the answer of the last `scan`, of the last place between two frames.
 
@@ -135,7 +129,7 @@ class FrameScanner:
         only text that is not UTF-8 can bring about.
         """
         if self.events:
-            self.events = []
+            self.events = ()
         size = len(chunk)
         if self._plain:
             at = self._skip(chunk, 0, size)
@@ -248,6 +242,8 @@ class FrameScanner:
             self.closed = True
         else:
             self._spend()
+        if not self.events:
+            self.events = []
         self.events.append(Control(opcode, payload, at, end))
         self.frames += 1
         self.controls += 1
@@ -276,8 +272,13 @@ class FrameScanner:
         return self._advance(body, here)
 
     def _spend(self) -> None:
-        if self.budget is not None:
-            self.budget.spend(self.frames - self.controls - self.empties)
+        if (budget := self._own_budget()) is not None:
+            budget.spend(self.frames - self.controls - self.empties)
+
+    def _own_budget(self) -> Budget | None:
+        if self._budget is None and self._rules.new_budget is not None:
+            self._budget = self._rules.new_budget()
+        return self._budget
 
     def _pass(self, chunk: Chunk, size: int) -> int:
         """Pass over payload of the frame that is under way, from the start of ``chunk``; return where that ends."""

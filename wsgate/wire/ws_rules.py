@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from wsgate.wire.close_codes import FrameError
 from wsgate.wire.ws_encoding import (
@@ -23,6 +24,16 @@ from wsgate.wire.ws_encoding import (
 _RSV: Final = 0x70
 
 
+class Budget(Protocol):
+    """How many frames one peer may send that carry nothing: pings, pongs, and empty frames of an unfinished message."""
+
+    def spend(self, carried: int) -> None:
+        """One more has come; ``carried`` frames carried something so far.  Raises FrameError where it is too many."""
+
+    def asked(self) -> None:
+        """A ping went to the peer: it may answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class FrameRules:
     """The rules of one direction, shared by all scanners of a route with the same extensions in force.
@@ -30,7 +41,7 @@ class FrameRules:
     ``masked`` is true for frames from a client, ``rsv1`` where permessage-deflate is in force (RFC 7692 section 6).
     ``max_frame`` and ``max_message`` bound data payload in bytes as they are on the wire, ``max_fragments`` the frames
     of one message, empty ones too; 0 is no limit.  ``validate_utf8`` has text messages checked that are not
-    compressed.
+    compressed.  ``new_budget`` makes what a peer may send of frames that carry nothing, None where that is no matter.
 
     The other fields are worked out from these once, so that the scanner asks neither which direction it watches nor
     whether a limit is set: ``header`` is the length of the shortest header, ``whole`` holds the first bytes of
@@ -43,6 +54,7 @@ class FrameRules:
     max_message: int = 0
     max_fragments: int = 0
     validate_utf8: bool = False
+    new_budget: Callable[[], Budget] | None = field(default=None, repr=False, compare=False)
 
     mask_bit: int = field(init=False, repr=False, compare=False)
     header: int = field(init=False, repr=False, compare=False)
