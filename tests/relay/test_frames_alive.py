@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.doubles.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
@@ -284,6 +286,29 @@ def test_a_peer_that_takes_a_little_now_and_then_is_not_closed(side: Side) -> No
         rig.wait(1)
         slow.listen(100)
     assert not slow.leg.aborted
+
+
+@pytest.mark.parametrize(
+    ("bounds", "cause"),
+    [
+        ({"slow_consumer_timeout": 10}, Cause.CLIENT_STUCK),
+        ({"idle_timeout": 10}, Cause.IDLE),
+        ({"ping_interval": 4, "ping_timeout": 4, "slow_consumer_timeout": 10}, Cause.CLIENT_STUCK),
+    ],
+)
+def test_two_peers_of_which_none_reads_are_closed(bounds: dict[str, Any], cause: Cause) -> None:
+    """Row 11 of the faults: both are held back, and progress is what counts."""
+    rig = Rig(limits(close_timeout=2, **bounds), room=1000).start()
+    for peer in (rig.client, rig.server):
+        peer.reads = False
+    for peer in (rig.client, rig.server):
+        peer.say(BINARY, bytes(5000))
+    rig.settle()
+    assert rig.client.leg.paused and rig.server.leg.paused
+    rig.wait(9)
+    assert not rig.client.leg.closed and not rig.server.leg.closed
+    rig.wait(10)
+    assert rig.cause is cause
 
 
 @BOTH

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from wsgate.causes import Cause
 from wsgate.wire.fields import TOKEN, Fields, HeadError, tokens
 from wsgate.wire.framing import NO_BODY
-from wsgate.wire.heads import RequestHead, ResponseHead
+from wsgate.wire.heads import Index, RequestHead, ResponseHead
 
 MAX_EXTENSIONS = 1024
 """Bytes of all Sec-WebSocket-Extensions together; what browsers send has 60."""
@@ -60,46 +60,45 @@ def check_upgrade(head: RequestHead) -> Upgrade:
     if head.minor != 1 or head.framing is not NO_BODY:
         raise HeadError(Cause.BAD_REQUEST, "a WebSocket handshake is HTTP/1.1 without a body")
     index = head.index
-    _check_switch(index.all(b"upgrade"), index.all(b"connection"), Cause.BAD_REQUEST)
-    versions = index.all(b"sec-websocket-version")
-    if len(versions) > 1:
+    first, repeated = index.first, index.repeated
+    _check_switch(index, Cause.BAD_REQUEST)
+    if b"sec-websocket-version" in repeated:
         raise HeadError(Cause.BAD_REQUEST, "more than one Sec-WebSocket-Version")
-    if versions != [b"13"]:
+    if first.get(b"sec-websocket-version") != b"13":
         raise HeadError(Cause.UPGRADE_REQUIRED, "the WebSocket version is not 13")
-    keys = index.all(b"sec-websocket-key")
-    if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
+    key = first.get(b"sec-websocket-key", b"")
+    if b"sec-websocket-key" in repeated or _KEY.fullmatch(key) is None:
         raise HeadError(Cause.BAD_REQUEST, "Sec-WebSocket-Key is not one key of 16 bytes")
     if b"origin" in index.repeated:
+        # A request has one at most (RFC 6454 section 7.3): it is malformed whatever they are, not of a wrong origin.
         raise HeadError(Cause.BAD_REQUEST, "more than one Origin")
     return Upgrade(
-        keys[0],
-        _offered_protocols(index.all(b"sec-websocket-protocol")),
-        _extensions(index.all(b"sec-websocket-extensions"), Cause.BAD_REQUEST),
+        key,
+        _offered_protocols(index.all(b"sec-websocket-protocol")) if b"sec-websocket-protocol" in first else (),
+        _extensions(index, Cause.BAD_REQUEST),
     )
 
 
-def _check_switch(upgrades: list[bytes], connections: list[bytes], bad: Cause) -> None:
+def _check_switch(index: Index, bad: Cause) -> None:
     """One Upgrade that says websocket and nothing else, and a Connection that names it."""
-    if len(upgrades) != 1 or upgrades[0].lower() != b"websocket":
+    if b"upgrade" in index.repeated or index.first.get(b"upgrade", b"").lower() != b"websocket":
         raise HeadError(bad, "Upgrade is not one websocket")
-    if b"upgrade" not in tokens(connections):
+    if b"upgrade" not in tokens(index.all(b"connection")):
         raise HeadError(bad, "Connection does not say upgrade")
 
 
 def _offered_protocols(values: list[bytes]) -> tuple[bytes, ...]:
-    if not values:
-        return ()
     protocols = tuple([item.strip(b" \t") for item in b",".join(values).split(b",")])
     if not all(map(_TOKEN.fullmatch, protocols)) or len(set(protocols)) != len(protocols):
         raise HeadError(Cause.BAD_REQUEST, "Sec-WebSocket-Protocol is not a list of different tokens")
     return protocols
 
 
-def _extensions(values: list[bytes], bad: Cause) -> bytes:
+def _extensions(index: Index, bad: Cause) -> bytes:
     """All Sec-WebSocket-Extensions as one list (RFC 6455 section 9.1)."""
-    if not values:
+    if b"sec-websocket-extensions" not in index.first:
         return b""
-    extensions = b", ".join(values)
+    extensions = b", ".join(index.all(b"sec-websocket-extensions"))
     if len(extensions) > MAX_EXTENSIONS or _EXTENSIONS.fullmatch(extensions) is None:
         raise HeadError(bad, "Sec-WebSocket-Extensions is not valid")
     return extensions
@@ -161,17 +160,20 @@ def check_answer(answer: ResponseHead, offer: Upgrade) -> Agreed:
     if answer.status != 101 or answer.minor != 1:
         raise HeadError(Cause.BAD_ANSWER, "the answer is not a 101 of HTTP/1.1")
     index = answer.index
-    _check_switch(index.all(b"upgrade"), index.all(b"connection"), Cause.BAD_ANSWER)
-    if index.all(b"sec-websocket-accept") != [accept_for(offer.key)]:
+    first, repeated = index.first, index.repeated
+    _check_switch(index, Cause.BAD_ANSWER)
+    accept = b"sec-websocket-accept"
+    if accept in repeated or first.get(accept) != accept_for(offer.key):
         raise HeadError(Cause.BAD_ANSWER, "Sec-WebSocket-Accept does not answer the key")
-    protocols = index.all(b"sec-websocket-protocol")
-    if len(protocols) > 1 or any(protocol not in offer.protocols for protocol in protocols):
+    protocol = first.get(b"sec-websocket-protocol")
+    if protocol is not None and (b"sec-websocket-protocol" in repeated or protocol not in offer.protocols):
         raise HeadError(Cause.BAD_ANSWER, "a subprotocol that was not offered")
-    extensions = _extensions(index.all(b"sec-websocket-extensions"), Cause.BAD_ANSWER)
-    names = _extension_names(extensions)
-    if not set(names).issubset(_extension_names(offer.extensions)) or len(set(names)) != len(names):
-        raise HeadError(Cause.BAD_ANSWER, "an extension that was not offered, or one twice")
-    return Agreed(protocols[0] if protocols else None, extensions)
+    extensions = _extensions(index, Cause.BAD_ANSWER)
+    if extensions:
+        names = _extension_names(extensions)
+        if not set(names).issubset(_extension_names(offer.extensions)) or len(set(names)) != len(names):
+            raise HeadError(Cause.BAD_ANSWER, "an extension that was not offered, or one twice")
+    return Agreed(protocol, extensions)
 
 
 def client_answer_fields(answer: ResponseHead, agreed: Agreed, key: bytes) -> Fields:
