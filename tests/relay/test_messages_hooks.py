@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -142,7 +144,9 @@ def test_a_close_code_that_must_not_be_sent_is_no_close() -> None:
     assert Close(1014).code == 1014
 
 
-@pytest.mark.parametrize("how", ["raises", "fails", "wrong type", "lone surrogate", "coroutine raises"])
+@pytest.mark.parametrize(
+    "how", ["raises", "exits", "fails", "wrong type", "lone surrogate", "coroutine raises", "coroutine exits"]
+)
 def test_a_hook_that_fails_closes_with_1011_and_is_logged(how: str, errors: list[LogEvent]) -> None:
     def raises(*_: Any) -> Any:
         raise RuntimeError("a fault of the operator's")
@@ -150,12 +154,20 @@ def test_a_hook_that_fails_closes_with_1011_and_is_logged(how: str, errors: list
     async def coroutine(*_: Any) -> Any:
         raise RuntimeError("a fault of the operator's")
 
+    def exits(*_: Any) -> Any:
+        sys.exit("not from here")
+
+    async def coroutine_exits(*_: Any) -> Any:
+        sys.exit("not from here")
+
     ways: dict[str, Callable[..., Any]] = {
         "raises": raises,
+        "exits": exits,
         "fails": lambda *_: fail(RuntimeError("a fault of the operator's")),
         "wrong type": answers(42),
         "lone surrogate": answers("\ud800"),
         "coroutine raises": coroutine,
+        "coroutine exits": coroutine_exits,
     }
     rig = hooked(ways[how])
     rig.client.text("x")
@@ -294,3 +306,12 @@ def test_a_hook_is_loaded_by_its_name() -> None:
 def test_a_hook_that_cannot_be_loaded_is_refused_by_name(name: str) -> None:
     with pytest.raises(HookError, match=name.replace(".", r"\.")):
         load_message_hook(name)
+
+
+def test_a_module_that_exits_when_it_is_imported_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exiting_hook.py").write_text("import sys\nsys.exit(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HookError, match="exiting_hook:on_message cannot be loaded: SystemExit"):
+        load_message_hook("exiting_hook:on_message")

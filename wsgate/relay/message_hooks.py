@@ -96,7 +96,7 @@ def load_message_hook(name: str) -> MessageHook:
     module_name, _, attribute = name.partition(":")
     try:
         found: MessageHook = getattr(import_module(module_name), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HookError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise HookError(f"{name} is no function")
@@ -116,7 +116,7 @@ def ask(hook: MessageHook, facts: Facts, sender: Side, payload: bytes, binary: b
     except Close as close:
         asked.hook_closed(close)
         return None
-    except Exception:
+    except BaseException:  # sys.exit() in a hook is no reason to end what all connections share
         asked.hook_failed(Failure())
         return None
     if answer is None or isinstance(answer, str | bytes | Close):
