@@ -16,6 +16,11 @@ from wsgate.config.model import Server
 
 Choice = Callable[[Sequence[ServerState]], ServerState]
 
+_CHOICES: dict[Method, Choice] = {
+    Method.LEAST_CONN: least_conn,
+    Method.FIRST: lambda candidates: candidates[0],
+}
+
 
 class Group:
     """Servers with their states.  ``name`` keeps the counts of two upstreams with the same server apart in ``places``.
@@ -96,16 +101,12 @@ class Group:
             self.freed()
 
     def _choice(self, key: bytes | None) -> Choice:
-        match self.balance.method:
-            case Method.LEAST_CONN:
-                return least_conn
-            case Method.RANDOM_TWO:
-                return lambda candidates: random_two(candidates, self._rng)
-            case Method.FIRST:
-                return lambda candidates: candidates[0]
-            case Method.HASH if key:
-                return lambda candidates: consistent_hash(candidates, key)
-        return round_robin
+        balance = self.balance
+        if balance.key is not None and key:
+            return lambda candidates: consistent_hash(candidates, key)
+        if balance.method is Method.RANDOM_TWO:
+            return lambda candidates: random_two(candidates, self._rng)
+        return _CHOICES.get(balance.method, round_robin)
 
 
 class Order(Iterator[ServerState]):

@@ -27,6 +27,8 @@ class Facts:
 
 def balance_key(balance: Balance, facts: Facts) -> bytes | None:
     """The key of ``hash``; None for other methods, and where the request has no such header, cookie or argument."""
+    if balance.key is None:
+        return None
     match balance.key:
         case KeyKind.CLIENT:
             return facts.client.encode("utf-8", "surrogateescape")

@@ -82,8 +82,11 @@ class ServerState:
         self.server = server
 
     def is_eligible(self, now: float) -> bool:
-        """Whether a new connection may be given to it."""
-        return now >= self.ejected_until and self.is_last_resort(now)
+        """Whether a new connection may be given to it; asked for every one, so it looks for itself."""
+        server = self.server
+        if not self.up or self.draining or server.drain or server.down or now < self.ejected_until:
+            return False
+        return not (self.fails and self.is_set_aside(now)) and (not server.max_conns or self.has_place())
 
     def is_last_resort(self, now: float) -> bool:
         """Whether a new connection may be given to it if there is no other: an ejection is only a suspicion."""

@@ -127,9 +127,10 @@ class Tunnel:
     def ended(self, end: _End) -> None:
         self._note(_closed(end), end.side)
         target = end.other.leg
-        if self._half_close and getattr(target, "half_closes", True):
+        if self._half_close and not end.other.ended and getattr(target, "half_closes", True):
             target.loseWriteConnection()
             return
+        # Where both have ended, closing says so as well, behind what is queued.
         self._finish()
 
     def lost(self, end: _End, reason: Failure) -> None:

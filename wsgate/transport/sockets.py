@@ -29,9 +29,9 @@ _OPTIONS: Final = _known(
 )
 
 
-def tune(sock: socket.socket) -> None:
+def tune(sock: socket.socket, family: socket.AddressFamily | None = None) -> None:
     """No Nagle, keep-alive probes, a user time-out.  A listening socket hands these on to what it accepts (Linux)."""
-    if sock.family == socket.AF_UNIX:
+    if (family or sock.family) is socket.AF_UNIX:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -41,6 +41,18 @@ def tune(sock: socket.socket) -> None:
     except OSError:
         # A kernel that knows less than the headers: the rest is left as it is.
         return
+
+
+_NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
+
+
+def connecting_socket(family: socket.AddressFamily) -> socket.socket:
+    """A tuned, non-blocking stream socket; made so in one system call where the platform can.  Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM | _NONBLOCK)
+    if not _NONBLOCK:
+        sock.setblocking(False)
+    tune(sock, family)
+    return sock
 
 
 def host_of(address: object) -> str:

@@ -1,8 +1,7 @@
 """A leg on a connected stream socket, TCP or unix: direct sends, bounded queue, half-close.
 
-Twisted's ``transport.write`` queues, registers for writability and sends on the next turn of the reactor: two more
-system calls and a turn for every message.  Here a leg whose queue is empty sends at once; only what the kernel does not
-take is queued, and then the producer that feeds the leg is paused until the queue is empty again.
+Twisted's ``transport.write`` queues, and sends on the next turn: two system calls and a turn more.  Here a leg whose
+queue is empty sends at once; what the kernel does not take is queued, and the producer is paused until it is gone.
 """
 
 from __future__ import annotations
@@ -92,8 +91,8 @@ class TcpLeg:
         self._hub.hand_over(self._fd, self)
 
     def settle(self) -> None:
-        """Tell the hub what the leg wants itself."""
-        self._interest()
+        """Tell the hub what the leg wants itself; the leg hears of its end from now on, whatever that is."""
+        self._watch() if self._events < 0 <= self._fd else self._interest()
 
     def detach(self) -> socket.socket:
         """Give the socket away: the leg hears and says nothing more.  Nothing may be queued."""
@@ -214,7 +213,7 @@ class TcpLeg:
     # Reading
 
     def pauseProducing(self) -> None:
-        # The hub hears of it when something comes meanwhile: most pauses are over before that.
+        # The hub hears of it when something comes: a pause is mostly over before that.
         self._paused = True
 
     def resumeProducing(self) -> None:
@@ -230,7 +229,7 @@ class TcpLeg:
         self._pump = pump
 
     def feed_from(self, pump: Pump | None) -> None:
-        """Tell ``pump``, which holds bytes for this leg, when the socket takes them; ``None``: it holds none now."""
+        """Tell ``pump``, which holds bytes for this leg, when the socket takes them; None: it holds none now."""
         self._feeder = pump
         self._interest()
         if pump is None and not self.queued:
@@ -281,11 +280,11 @@ class TcpLeg:
             return
         self._reading = Way.ENDED
         self.protocol.readConnectionLost()
-        if self._fd < 0:
+        if self._fd < 0 or self._closing:
             return
         if self._writing is Way.ENDED:
             self._hub.soon(self._end_done)
-        elif not self._closing:
+        else:
             self._interest()
 
     def _hung_up(self, events: int) -> None:
@@ -327,7 +326,7 @@ class TcpLeg:
             if self.queued or self._feeder is not None:
                 self._interest()
             else:
-                # It is closed before the hub waits for events again: its interest no longer matters.
+                # It is closed before the hub waits again: its interest no longer matters.
                 self._hub.soon(self._end_done)
 
     def abortConnection(self) -> None:
@@ -362,7 +361,8 @@ class TcpLeg:
         self._writing = self._reading = Way.ENDED
         self._queue = None
         self._producer = None
-        self._drop_pumps()
+        if self._pump is not None or self._feeder is not None:
+            self._drop_pumps()
         self.queued = 0
 
     def _drop_pumps(self) -> None:
@@ -374,7 +374,7 @@ class TcpLeg:
     # Interest in readiness
 
     def _watch(self) -> None:
-        self._events = self._wanted()
+        self._events = self._wanted() | (READ if self._reading is Way.OPEN else 0)
         self._hub.watch(self._fd, self, self._events)
 
     def _unwatch(self) -> None:

@@ -16,7 +16,7 @@ from wsgate.tls.verification import PeerCertificateError
 from wsgate.transport.hub import WRITE, Hub
 from wsgate.transport.interfaces import Leg
 from wsgate.transport.openssl import Buffers
-from wsgate.transport.sockets import tune
+from wsgate.transport.sockets import connecting_socket
 from wsgate.transport.tcp import TcpLeg
 from wsgate.transport.tls import TlsLeg
 from wsgate.transport.wheel import Timer, TimerWheel
@@ -91,12 +91,14 @@ class Attempt:
         except OSError as error:
             return Cause.EXHAUSTED if error.errno in _EXHAUSTED else Cause.CONNECT_FAILED, _words(error)
         self._sock = sock
-        self._timer = self._dialer.wheel.after(timeout, lambda: self._too_late(timeout))
-        if pending:
+        # A server on this machine has answered before connect returns.
+        if pending and not _stands(sock):
             self._watched = True
             self._dialer.hub.watch(sock.fileno(), self, WRITE)
         else:
             self._dialer.hub.soon(self._established)
+        if self._watched or self._members.tls is not None:
+            self._timer = self._dialer.wheel.after(timeout, lambda: self._too_late(timeout))
         return None
 
     def _open(self) -> tuple[socket.socket, bool]:
@@ -104,10 +106,8 @@ class Attempt:
         server = self.state.server
         if server.factory:
             return self._dialer.in_process(server.factory), False
-        sock = socket.socket(_family(server.address), socket.SOCK_STREAM)
-        sock.setblocking(False)
+        sock = connecting_socket(_family(server.address))
         try:
-            tune(sock)
             code = sock.connect_ex(server.address.path or (server.address.host, server.address.port))
         except OSError:
             sock.close()
@@ -122,19 +122,11 @@ class Attempt:
         sock = self._sock
         if sock is None:
             return
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not code:
-            try:
-                sock.getpeername()
-            except OSError as error:
-                if error.errno == errno.ENOTCONN:
-                    # An event meant for an earlier owner of this descriptor.
-                    return
-                code = error.errno or errno.EIO
-        if code:
-            self._fail(Cause.CONNECT_FAILED, os.strerror(code).lower())
-        else:
+        if _stands(sock):
             self._established()
+        elif code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._fail(Cause.CONNECT_FAILED, os.strerror(code).lower())
+        # Else it was an event meant for an earlier owner of this descriptor.
 
     def broken(self) -> None:
         self._fail(Cause.INTERNAL, "a fault of the gateway")
@@ -240,6 +232,15 @@ class Attempt:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _stands(sock: socket.socket) -> bool:
+    """Whether the connection has been made."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _family(address: Address) -> socket.AddressFamily:
