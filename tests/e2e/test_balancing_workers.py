@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Lock
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -37,6 +38,11 @@ tls = site
 [tls site]
 certificate = self-signed
 names = localhost
+
+[listener raw]
+bind = 127.0.0.1:{raw}
+mode = tcp
+upstream = servers
 
 [route all]
 path = /
@@ -154,6 +160,32 @@ def test_the_only_server_is_asked_again_at_once(start_gateway: StartGateway) -> 
                 assert client.recv() == "hello"
 
 
+def test_where_every_server_is_down_all_are_told_at_once_until_one_is_back(start_gateway: StartGateway) -> None:
+    """Row 23 of the faults."""
+    ports = [free_port() for _ in range(2)]
+    text = INI + "probe = tcp interval=50ms rise=1 fall=1\nqueue = 100 timeout=1h\n"
+    gateway = start_gateway(text, servers=", ".join(f"127.0.0.1:{port}" for port in ports))
+    wait_ready(gateway)
+    until(lambda: all(facts["state"] == "down" for facts in _servers(gateway)), "servers that are down, told")
+    for _ in range(4):
+        with gateway.connect("web") as wire:
+            wire.send(request("GET", "/", "Connection: close"))
+            refused = read_answer(wire)
+            assert (refused.status, refused.get("Retry-After")) == (503, "1")
+        with gateway.connect("raw") as wire:
+            wire.expect_eof()
+    assert {record["cause"] for record in gateway.records(8)} == {"no_server"}
+    with WebSocketServer(port=ports[1]):
+        until(lambda: all(worker["upstreams"]["servers"][1]["state"] == "up" for worker in workers(gateway)), "one")
+        for listener in ("web", "raw") * 3:
+            with open_client(gateway.url(listener)) as client:
+                assert echoes(client)
+
+
+def _servers(gateway: Gateway) -> list[dict[str, Any]]:
+    return [one for worker in workers(gateway) for one in worker["upstreams"]["servers"]]
+
+
 def echoes(client: ClientConnection) -> bool:
     try:
         client.send("still here")
@@ -166,8 +198,8 @@ def test_one_of_three_servers_is_cut_off_and_comes_back_little_by_little(
     start_gateway: StartGateway, servers: list[WebSocketServer]
 ) -> None:
     """Row 21 of the faults."""
-    text = INI.replace("upstream = servers\n", "upstream = servers\nping_interval = 200ms\nping_timeout = 1s\n", 1)
-    text += "connect_timeout = 500ms\nprobe = websocket / interval=100ms timeout=1s rise=2 fall=2\n"
+    text = INI.replace("path = /\n", "path = /\nping_interval = 300ms\nping_timeout = 2s\n")
+    text += "connect_timeout = 500ms\nprobe = websocket / interval=100ms timeout=2s rise=1 fall=1\n"
     with Partition(("127.0.0.1", servers[2].port)) as partition, ExitStack() as stack:
         addresses = [servers[0].address, servers[1].address, partition.address]
         gateway = start_gateway(text, servers=", ".join(f"{address} slow_start=1h" for address in addresses))

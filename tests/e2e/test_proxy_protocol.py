@@ -12,10 +12,12 @@ import pytest
 
 from tests.conftest import Serve, StartGateway
 from tests.doubles import processes
+from tests.doubles.certificates import CertificateAuthority
 from tests.doubles.http import answer, read_answer, read_request, request
 from tests.doubles.ports import free_port
 from tests.doubles.raw import Wire
-from tests.doubles.raw_tls import connect_tls
+from tests.doubles.raw_tls import client_context, connect_tls
+from tests.doubles.steering import wait_ready
 from tests.doubles.waiting import until
 from tests.doubles.websocket_peers import WebSocketServer, open_client
 from wsgate.wire.proxy_protocol import ProxyHeader, ProxyReader, encode_v1, encode_v2
@@ -228,17 +230,17 @@ def program(command: list[str], directory: Path, *ports: int) -> Iterator[None]:
 ANSWER = "http-request return status 200 content-type text/plain lf-string %[src]:%[src_port]"
 
 
-def haproxy(directory: Path, port: int, target: str, *, take: str = "", send: str = "") -> list[str]:
+def haproxy(directory: Path, port: int, target: str, *, take: str = "", send: str = "", mode: str = "") -> list[str]:
     (directory / "haproxy.cfg").write_text(
         f"""
 defaults
-    mode {"http" if take else "tcp"}
+    mode {mode or ("http" if take else "tcp")}
     timeout connect 30s
     timeout client 30s
     timeout server 30s
 frontend front
     bind 127.0.0.1:{port} {take}
-    {ANSWER if take else "default_backend back"}
+    {"default_backend back" if send else ANSWER}
 backend back
     server one {target} {send}
 """
@@ -285,6 +287,51 @@ def test_haproxy_in_front_tells_the_client(start_gateway: StartGateway, tmp_path
         assert gateway.records(1)[0]["client_port"] == own
 
 
+TLS = HTTP.replace("proxy_protocol = on", "proxy_protocol = on\ntls = site").replace(
+    "[route all]", "[tls site]\ncertificate = self-signed\nnames = localhost\n\n[route all]"
+)
+
+
+def test_a_header_stands_before_tls_for_every_worker(start_gateway: StartGateway, tmp_path: Path) -> None:
+    port = free_port()
+    with WebSocketServer() as server:
+        gateway = start_gateway("[gateway]\nworkers = 2\n" + TLS, servers=server.address)
+        wait_ready(gateway)
+        command = haproxy(tmp_path, port, f"127.0.0.1:{gateway.ports['web']}", send="send-proxy-v2")
+        ports = set()
+        with program(command, tmp_path, port):
+            for _ in range(6):
+                with open_client(f"wss://localhost:{port}/", ssl=client_context()) as client:
+                    client.send("through two proxies")
+                    assert client.recv() == "through two proxies"
+                    ports.add(client.socket.getsockname()[1])
+    records = gateway.records(6)
+    assert {record["client_port"] for record in records} == ports
+    assert {record["cause"] for record in records} == {"client_closed"}
+
+
+def test_haproxy_that_ends_tls_tells_of_it(start_gateway: StartGateway, serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    issued = CertificateAuthority(tmp_path / "ca").issue("localhost")
+    (tmp_path / "both.pem").write_bytes(issued.chain_path.read_bytes() + issued.key_path.read_bytes())
+    gateway = start_gateway(HTTP, servers=serve(telling).address)
+    command = haproxy(
+        tmp_path,
+        port,
+        f"127.0.0.1:{gateway.ports['web']}",
+        take=f"ssl crt {tmp_path / 'both.pem'} alpn http/1.1",
+        send="send-proxy-v2 proxy-v2-options ssl,cert-cn,ssl-cipher,authority,crc32c,unique-id",
+        mode="tcp",
+    )
+    with program(command, tmp_path, port), connect_tls(("127.0.0.1", port), server_name="localhost") as wire:
+        wire.send(request("GET", "/", "Connection: close"))
+        fields = asked(wire)
+        own = wire.sock.getsockname()[1]
+    assert fields["X-Forwarded-Proto"] == "https"
+    record = gateway.records(1)[0]
+    assert (record["client_port"], record["tls_name"]) == (own, "localhost")
+
+
 def test_nginx_in_front_tells_the_client(start_gateway: StartGateway, tmp_path: Path) -> None:
     port = free_port()
     with WebSocketServer() as server:
@@ -309,8 +356,11 @@ def test_stock_servers_understand_who_the_client_is(
     else:
         command = nginx(tmp_path, port, NGINX_TAKES)
     with program(command, tmp_path, port):
-        gateway = start_gateway(OUT, servers=f"127.0.0.1:{port}", version=version)
-        with gateway.connect("raw") as wire:
-            host, own = wire.sock.getsockname()
-            wire.send(request("GET", "/", "Connection: close"))
-            assert read_answer(wire).body == f"{host}:{own}".encode()
+        text = "[gateway]\nworkers = 2\n" + OUT
+        gateway = start_gateway(text, servers=f"127.0.0.1:{port}", version=version)
+        wait_ready(gateway)
+        for wire in (gateway.connect("raw"), connect_tls(gateway.where("web")), connect_tls(gateway.where("web"))):
+            with wire:
+                host, own = wire.sock.getsockname()
+                wire.send(request("GET", "/", "Connection: close"))
+                assert read_answer(wire).body == f"{host}:{own}".encode()
