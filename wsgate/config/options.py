@@ -86,7 +86,7 @@ _GATEWAY = (
         "resolver",
         k.RESOLVERS,
         "",
-        "DNS servers for names that are asked for again and for SRV records; empty: those of the system.",
+        "DNS servers for SRV records and for names that are asked for again, the first time too; empty: the system's.",
         "127.0.0.53:53",
     ),
     ("drain_timeout", k.DURATION, "30s", "How long what is drained may take to end; then it is ended by force."),
@@ -292,8 +292,8 @@ _UPSTREAM = (
         "resolve",
         k.RESOLVE,
         "off",
-        "Ask for the names of servers again: by the TTL of the answers, or every so often; off: at the start only. SRV "
-        "records are asked for by their TTL at least.",
+        "Ask for the names of servers again: DNS by the TTL of its answers, or the system every so often; off: at the "
+        "start only. SRV records are asked for by their TTL at least.",
         "ttl",
     ),
     ("balance", k.BALANCE, "round_robin", "How the servers take turns.", "least_conn"),
@@ -355,7 +355,13 @@ _UPSTREAM = (
         "Ask each server again and again whether it is well; one that is not gets nothing.",
         "websocket /wsapp interval=5s",
     ),
-    ("queue", k.QUEUE, "off", "Who may wait when every server has its max_conns; more get 503.", "100 timeout=5s"),
+    (
+        "queue",
+        k.QUEUE,
+        "off",
+        "How many may wait, in all workers, when every server has its max_conns; more get 503.",
+        "100 timeout=5s",
+    ),
     ("keepalive", k.COUNT, "32", "Idle HTTP connections that are kept for the next request."),
     ("keepalive_timeout", k.DURATION, "60s", "How long they are kept."),
 )
