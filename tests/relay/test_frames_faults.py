@@ -10,7 +10,8 @@ from tests.doubles.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, 
 from tests.relay.frame_rig import Rig
 from tests.relay.message_rig import limits
 from wsgate.causes import Cause, Side
-from wsgate.relay.frames import SILENCE, VERDICT_WAIT
+from wsgate.relay.frames import VERDICT_WAIT
+from wsgate.relay.silence import SILENCE
 
 BOTH = pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
 

@@ -74,6 +74,8 @@ BOUNDS = st.sampled_from(
         limits(close_timeout=2, ping_interval=1, ping_timeout=60),
         limits(close_timeout=2, max_message=900, max_fragments=3),
         limits(close_timeout=2, messages_per_second=2, messages_burst=2, limit_action="wait"),
+        limits(close_timeout=2, messages_per_second=5, messages_burst=3, bytes_per_second=99, bytes_burst=300),
+        limits(close_timeout=2, control_rate=1, control_burst=2),
         limits(close_timeout=2, bytes_per_second=100, bytes_burst=200, limit_action="close"),
         limits(close_timeout=2, idle_timeout=4, ping_interval=3, ping_timeout=2, slow_consumer_timeout=3),
     ]
@@ -140,10 +142,12 @@ def test_it_always_ends_and_nobody_hears_what_was_not_said(
 
 
 @settings(max_examples=100, deadline=None)
-@given(room=st.sampled_from([300, 1 << 40]), script=st.lists(TROUBLE, max_size=25))
-def test_an_end_that_has_begun_is_over_within_the_closing_time_and_a_second_look(room: int, script: list[Any]) -> None:
+@given(room=st.sampled_from([300, 1 << 40]), halves=st.booleans(), script=st.lists(TROUBLE, max_size=25))
+def test_an_end_that_has_begun_is_over_within_the_closing_time_and_a_second_look(
+    room: int, halves: bool, script: list[Any]
+) -> None:
     """Without any help of the peers, who only read: twice the time where bytes were still moving."""
-    rig = Rig(limits(close_timeout=2), room=room).start()
+    rig = Rig(limits(close_timeout=2), room=room, half_closes=halves).start()
     play(rig, script)
     rig.relay.close(Cause.STOPPING)
     rig.wait(4.5)

@@ -7,6 +7,7 @@ import pytest
 from tests.doubles import frames
 from tests.relay.message_rig import Rig, limits
 from wsgate.causes import Cause, Side
+from wsgate.relay.silence import SILENCE
 
 UNMASKED = b""
 ZERO = b"\0\0\0\0"
@@ -185,10 +186,15 @@ def test_a_client_that_floods_on_is_cut_off() -> None:
 
 
 def test_a_leg_that_cannot_be_half_closed_is_closed() -> None:
-    """Under TLS 1.2 there is no end of one direction."""
+    """Under TLS 1.2 there is no end of one direction: it is closed when the client is silent, so that what it had under
+    way does not turn its Close into a reset."""
     rig = Rig(half_closes=False).start()
     rig.client.leg.arrive(frames.text("x", UNMASKED))
-    rig.settle()
+    for _ in range(3):
+        rig.wait(0.8 * SILENCE)
+        rig.client.leg.arrive(bytes(100))
+    assert not rig.client.leg.closed
+    rig.wait(2 * SILENCE + 0.1)
     assert rig.client.leg.closed and not rig.client.leg.aborted
     assert rig.client.heard_close is not None and rig.client.heard_close[0] == 1002
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from wsgate.causes import Cause, Side
 from wsgate.relay.interfaces import Ending
 from wsgate.relay.message_side import MessageSide
+from wsgate.relay.silence import Silence
 from wsgate.transport.wheel import Timer, TimerWheel
 
 #: Bytes that are read and dropped of a peer from which nothing is passed on any more; one that sends more is cut off.
@@ -40,7 +41,10 @@ class Closing:
     ``LAST_WORD`` more where a peer waits for an answer.
     """
 
-    __slots__ = ("_begun", "_deadline", "_over", "_timeout", "_verdict_due", "_wheel", "client", "ending", "server")
+    __slots__ = (
+        *("_begun", "_deadline", "_over", "_silence", "_timeout", "_verdict_due", "_wheel"),
+        *("client", "ending", "server"),
+    )
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Closing:
         self._over = over
         self._deadline: Timer | None = None
         self._verdict_due: Timer | None = None
+        self._silence: Silence | None = None
 
     # What the sides tell
 
@@ -119,8 +124,8 @@ class Closing:
             # A server's end closes first (RFC 6455 section 7.1.1).
             if getattr(side.leg, "half_closes", True):
                 side.leg.loseWriteConnection()
-            else:
-                side.leg.loseConnection()
+            elif self._silence is None:
+                self._silence = Silence(self._wheel, side)
 
     def dropped(self, side: MessageSide) -> None:
         if side.dropped > MOST_DROPPED:
@@ -209,6 +214,8 @@ class Closing:
             raise AssertionError("a relay ended for no cause")
         self._drop(self._deadline)
         self._drop(self._verdict_due)
+        if self._silence is not None:
+            self._silence.stop()
         for side in (self.client, self.server):
             side.forget()
         self._over(ending)

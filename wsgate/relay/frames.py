@@ -16,6 +16,7 @@ from wsgate.relay.flood import Flood
 from wsgate.relay.frame_side import FrameSide
 from wsgate.relay.interfaces import Ending, Traffic, WebSocketLegs
 from wsgate.relay.rated_side import RatedSide
+from wsgate.relay.silence import Silence
 from wsgate.relay.watch import Watch
 from wsgate.transport.interfaces import Leg
 from wsgate.transport.wheel import Timer, TimerWheel
@@ -27,10 +28,6 @@ from wsgate.wire.ws_rules import FrameRules
 #: Seconds that the other side has, after a fault, to send what it owes the one that made it: the fault's Close comes
 #: behind the answers to the frames before it, as from a server without a gateway.
 VERDICT_WAIT = 1.0
-
-#: Seconds of silence after which a leg that cannot half-close (TLS 1.2) is closed towards one that broke a rule: what
-#: it had under way must not turn its Close into a reset.
-SILENCE = 0.5
 
 _FAULTS = {
     Side.CLIENT: {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG},
@@ -67,7 +64,7 @@ class Frames:
         "_limits",
         "_over",
         "_server",
-        "_silence",
+        "_silences",
         "_verdict_timer",
         "_watch",
         "_wheel",
@@ -92,7 +89,7 @@ class Frames:
         self._ending: Ending | None = None
         self._deadline: Timer | None = None
         self._verdict_timer: Timer | None = None
-        self._silence: Timer | None = None
+        self._silences: tuple[Silence, ...] = ()
 
     def _client_side(self, leg: Leg, scanner: FrameScanner) -> FrameSide:
         """Rates are for clients."""
@@ -151,22 +148,8 @@ class Frames:
             # What it still sends is read and dropped, so that its Close is not lost in a reset.
             if getattr(side.leg, "half_closes", True):
                 side.leg.loseWriteConnection()
-            elif self._silence is None:
-                self._await_silence()
-
-    def _await_silence(self) -> None:
-        sides = [side for side in (self._client, self._server) if side.deaf and side.shut and not side.gone]
-        dropped = [side.dropped for side in sides]
-
-        def look() -> None:
-            self._silence = None
-            if any(side.leg.queued for side in sides) or dropped != [side.dropped for side in sides]:
-                self._await_silence()
-                return
-            for side in sides:
-                side.leg.loseConnection()
-
-        self._silence = self._wheel.after(SILENCE, look)
+            elif all(silence.side is not side for silence in self._silences):
+                self._silences += (Silence(self._wheel, side),)
 
     def ended(self, side: FrameSide) -> None:
         """FIN.  Behind a Close it is the last of a closing handshake, and without one a loss."""
@@ -324,8 +307,10 @@ class Frames:
 
     def _done(self, ending: Ending) -> None:
         self._watch.stop()
-        for timer in (self._deadline, self._verdict_timer, self._silence):
+        for timer in (self._deadline, self._verdict_timer):
             if timer is not None:
                 timer.cancel()
-        self._deadline = self._verdict_timer = self._silence = None
+        self._deadline = self._verdict_timer = None
+        for silence in self._silences:
+            silence.stop()
         self._over(ending)
