@@ -20,10 +20,14 @@ POOL = 2 * 8
 
 
 class Observed:
-    """``gateway`` with what tests ask of it; ``connect`` notes how many records the connection will have."""
+    """``gateway`` with what tests ask of it; ``connect`` notes how many records the connection will have.
+
+    ``tracebacks`` are those that a test provokes: there must be so many, and no more.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self.tracebacks = 0
         self._wires: list[Wire] = []
         self._wanted: dict[int, int] = {}
         self._before = self._descriptors()
@@ -68,7 +72,12 @@ class Observed:
         until(lambda: not sum(worker["connections"] for worker in workers(self.gateway)), "an empty gateway")
         until(lambda: self._leaked() <= POOL, "descriptors given back")
         until(lambda: self._counts() == self._wanted, "one access record for each request", timeout=5.0)
-        assert "Traceback" not in self.gateway.log, self.gateway.log
+        assert self.gateway.log.count("Traceback") == self.tracebacks, self.gateway.log
+        if self.tracebacks:
+            # Whoever stops it asks for none.
+            self.gateway.signal(signal.SIGTERM)
+            assert self.gateway.wait() == 0
+            (self.gateway.directory / "output.log").write_text("Main loop terminated")
 
     def _leaked(self) -> int:
         """How many more descriptors than before the process has that has most of them more."""

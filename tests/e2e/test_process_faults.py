@@ -101,6 +101,41 @@ def test_without_ports_requests_are_refused_at_once_and_no_server_is_blamed(obse
     assert lives(after), "the server is asked again at once: it was not counted as failed"
 
 
+# Code of ours fails (row 51)
+
+#: Whoever is told to fail, does, in the middle of a callback of the event loop.
+FAILS = """
+import socket
+_recv_into = socket.socket.recv_into
+class Failing(socket.socket):
+    def recv_into(self, buffer):
+        count = _recv_into(self, buffer)
+        if b"fail now" in bytes(buffer[:count]):
+            raise RuntimeError("a fault was asked for")
+        return count
+socket.socket = Failing
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_exception_ends_the_connection_that_it_is_about_and_no_other(
+    observe: Observe, tmp_path: Path, count: int
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAILS)
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
+    observed = observe(count, environment={"PYTHONPATH": path})
+    spared, failing = [observed.connect() for _ in range(6)], [observed.connect() for _ in range(3)]
+    for wire in (*spared, *failing):
+        frames.open_websocket(wire, "/echo")
+    asking = observed.connect(records=0)
+    for wire in (*failing, asking):
+        wire.send(frames.encode(frames.TEXT, b"fail now", mask=bytes(4)))
+        wire.expect_gone()
+    observed.tracebacks = 4
+    assert all(lives(wire) for wire in spared)
+    assert page(observed.gateway) == "home"
+
+
 # The control socket is flooded (row 54)
 
 
