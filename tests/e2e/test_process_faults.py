@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,11 @@ respond = 200 home
 [route echo]
 path = /echo
 upstream = echo
+[route pinged]
+path = /pinged
+upstream = echo
+ping_interval = 200ms
+ping_timeout = 300ms
 [upstream echo]
 servers = {echo} max_fails=1 fail_timeout=1h
 keepalive = 0
@@ -134,6 +140,42 @@ def test_an_exception_ends_the_connection_that_it_is_about_and_no_other(
     observed.tracebacks = 4
     assert all(lives(wire) for wire in spared)
     assert page(observed.gateway) == "home"
+
+
+# The wall clock is set (row 35)
+
+#: A file says by how many seconds the wall clock is wrong.
+STEPS = """
+import time
+_time = time.time
+def wrong():
+    with open({offset!r}) as offset:
+        return _time() + int(offset.read() or 0)
+time.time = wrong
+"""
+
+
+def test_a_step_of_the_clock_ends_nobody_and_delays_no_deadline(observe: Observe, tmp_path: Path) -> None:
+    offset = tmp_path / "offset"
+    offset.write_text("0")
+    (tmp_path / "sitecustomize.py").write_text(STEPS.format(offset=str(offset)))
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
+    observed = observe(1, environment={"PYTHONPATH": path})
+    alive, mute = [observed.connect() for _ in range(4)], observed.connect(timeout=30.0)
+    for wire in alive:
+        frames.open_websocket(wire, "/echo")
+    for step in ("3600", "-3600"):
+        new = tmp_path / "new"
+        new.write_text(step)
+        new.rename(offset)
+        assert all(lives(wire) for wire in alive)
+        assert page(observed.gateway) == "home"
+    frames.open_websocket(mute, "/pinged")
+    mute.expect_gone()
+    assert observed.records(mute)[0]["cause"] == "client_dead"
+    assert all(lives(wire) for wire in alive)
+    told = [datetime.fromisoformat(one["time"]) for one in observed.gateway.records() if one["route"] == "home"]
+    assert told[1] - told[0] < timedelta(hours=-1), "records have the time of the wall"
 
 
 # The control socket is flooded (row 54)

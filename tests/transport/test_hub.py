@@ -12,7 +12,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.doubles.hand_reactor import HandReactor
 from tests.transport.leg_ends import HUBS
-from wsgate.transport.hub import BATCH, READ, READ_SIZE, WRITE, EpollHub, ReactorHub, hub_for
+from wsgate.transport.hub import BATCH, READ, READ_SIZE, TOLD, WRITE, EpollHub, ReactorHub, hub_for
 
 
 class Watched:
@@ -263,6 +263,17 @@ def test_one_that_raises_is_broken_and_the_others_are_served(hubs: Hubs) -> None
     hubs.turn()
     assert bad.breaks >= 1 and good.events
     assert hubs.events
+
+
+def test_of_many_that_raise_not_all_are_told(hubs: Hubs) -> None:
+    bad = hubs.watched()
+    bad.then = lambda events: 1 // 0
+    bad.peer.send(b"x")
+    while bad.breaks < 200:
+        hubs.turn()
+    # One each up to the bound, then one for each doubling.
+    assert TOLD <= len(hubs.events) <= TOLD + 4
+    assert bad.breaks >= 200
 
 
 def test_one_that_raises_again_while_it_is_closed_takes_nobody_with_it(hubs: Hubs) -> None:

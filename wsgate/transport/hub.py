@@ -31,6 +31,9 @@ READ_SIZE = 64 * 1024
 BATCH = 256
 ROUNDS = 4
 
+#: Failed connections that are told with a traceback each; of more only every doubling is, as where memory has run out.
+TOLD = 16
+
 _log = Logger("wsgate.transport")
 
 
@@ -69,13 +72,14 @@ class Hub(Protocol):
 class _Turn:
     """What both hubs share: the read buffer, the calls for the end of a turn, and the fence around callbacks."""
 
-    __slots__ = ("_dispatching", "_soon", "buffer", "reactor")
+    __slots__ = ("_dispatching", "_failures", "_soon", "buffer", "reactor")
 
     def __init__(self, reactor: Reactor) -> None:
         self.reactor = reactor
         self.buffer = memoryview(bytearray(READ_SIZE))
         self._soon: list[Callable[[], None]] = []
         self._dispatching = False
+        self._failures = 0
 
     def soon(self, function: Callable[[], None]) -> None:
         if not self._dispatching and not self._soon:
@@ -93,11 +97,15 @@ class _Turn:
 
     def _failed(self, descriptor: Descriptor) -> None:
         """``ready`` raised: that connection ends, and no other.  A hub that raises would be dropped by its reactor."""
-        _log.failure("a connection failed inside the gateway")
+        self._failures += 1
+        tells = self._failures <= TOLD or not self._failures & (self._failures - 1)
+        if tells:
+            _log.failure("a connection failed inside the gateway, number {count}", count=self._failures)
         try:
             descriptor.broken()
         except Exception:
-            _log.failure("a failed connection could not be closed")
+            if tells:
+                _log.failure("a failed connection could not be closed")
 
 
 class EpollHub(_Turn):
