@@ -60,6 +60,14 @@ def test_stopping_ends_the_listening_and_it_can_start_again() -> None:
     assert service.address is not None
 
 
+def test_it_can_stop_listening_and_go_on() -> None:
+    service = app_service(TCP, MemoryReactorClock())
+    service.startService()
+    assert service.stop_accepting().called
+    assert (service.running, service.address) == (1, None)
+    assert service.stopService().called
+
+
 def test_stopping_what_never_started_is_nothing() -> None:
     assert app_service(TCP, MemoryReactorClock()).stopService().called
 

@@ -73,8 +73,16 @@ def test_a_listener_is_refused_and_let_in_again() -> None:
     sockets.refuse(after, "l0")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
+    # Twice: for the listener and for the whole gateway, or by a successor.
+    sockets.refuse(after, "l0")
+    sockets.stand(after, {"l0"}, sockets.bound)
     sockets.stand(after, ())
-    socket.create_connection(address).close()
+    with socket.create_connection(address) as client:
+        sockets.bound[f"{address[0]}:{address[1]}"].setblocking(True)
+        accepted, _ = sockets.bound[f"{address[0]}:{address[1]}"].accept()
+        with accepted:
+            client.sendall(b"hello")
+            assert accepted.recv(5) == b"hello"
     sockets.close()
 
 

@@ -13,8 +13,9 @@ from tests.conftest import StartGateway
 from tests.doubles import frames
 from tests.doubles.gateway import launch, render
 from tests.doubles.http import read_answer, request
+from tests.doubles.ports import free_port
 from tests.doubles.raw import connect
-from tests.doubles.steering import command, edit, obeyed, order, page, wait_ready
+from tests.doubles.steering import command, edit, obeyed, order, page, status, wait_ready
 from tests.doubles.waiting import until
 from tests.doubles.websocket_peers import WebSocketServer
 from wsgate.control.client import ask
@@ -63,6 +64,27 @@ def test_the_new_one_serves_and_the_old_one_drains(start_gateway: StartGateway, 
         pid = next(iter(_processes(gateway.directory)))
         assert obeyed(gateway, "ready")["ready"]
         stop(pid)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_clients_of_demo_servers_are_closed_as_all_others(start_gateway: StartGateway, count: int) -> None:
+    """The demo servers let their ports go at once, and their connections only at the end."""
+    gateway = start_gateway(
+        INI + "[app echo]\nkind = echo\nbind = {echo}\n", workers=count, echo=f"127.0.0.1:{free_port()}"
+    )
+    wait_ready(gateway)
+    with gateway.connect("web") as wire:
+        until(lambda: status(gateway, "/echo") == 426, "a demo server")
+        frames.open_websocket(wire, "/echo")
+        gateway.signal(signal.SIGUSR2)
+        assert frames.read_frame(wire).close_code == 1001
+        until(lambda: status(gateway, "/echo") == 426, "the demo server of the new gateway")
+        pid = obeyed(gateway, "status")["pid"]
+        assert pid != gateway.pid
+        wire.send(frames.close(1001))
+        wire.expect_eof()
+    assert gateway.wait() == 0
+    stop(pid)
 
 
 def _processes(directory: Path) -> list[int]:

@@ -53,9 +53,12 @@ class AppService(Service):
     def stopService(self) -> Deferred[Any]:
         """Stop listening, close what is open; fires when all is gone."""
         self.running = 0
+        return gatherResults([self.stop_accepting(), self._factory.dismiss()])
+
+    def stop_accepting(self) -> Deferred[Any]:
+        """Stop listening; what is open goes on."""
         port, self._port = self._port, None
-        unbound = maybeDeferred(port.stopListening) if port else succeed(None)
-        return gatherResults([unbound, self._factory.dismiss()])
+        return maybeDeferred(port.stopListening) if port else succeed(None)
 
     def _listen(self) -> None:
         if self._port is not None:

@@ -111,6 +111,7 @@ class Alone:
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
         if self._discovery is not None:
             self._discovery.stop()
+        self._apps.leave()
         return self.gateway.stop(at_once=at_once).addCallback(lambda _: self._apps.stop())
 
     def facts(self) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def _status_text(answer: dict[str, Any]) -> str:
     if answer["failed_reloads"]:
         lines.append(f"failed reloads: {answer['failed_reloads']}")
     lines += [f"drained: {scope}" for scope in answer["drained"]]
+    if answer.get("crashes"):
+        lines.append(f"processes that ended unasked: {answer['crashes']}")
     control = answer.get("control")
     if control:
         lines.append(f"control process (process {control['pid']}): up {control['uptime']:.0f} s")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, execute, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, execute, gatherResults
 
 from wsgate.config.model import App
 from wsgate.control.board import Board, SharedPlaces
@@ -170,7 +170,7 @@ class Crew:
         if self._stopping is None:
             self._stopping = Deferred()
             self._staff.stop()
-            self._staff.kill(APPS)
+            self._staff.tell(APPS, "leave")
             timeout = self._current().config.gateway.drain_timeout + GRACE
             self._deadline = self._reactor.callLater(timeout, self._staff.kill)
         self.ask("stop", {"at_once": at_once})
@@ -247,7 +247,7 @@ class Crew:
     def facts(self) -> dict[str, Any]:
         hand, now = self._staff.control, self._reactor.seconds()
         facts = {"pid": hand.pid, "uptime": round(now - hand.since, 1)} if hand is not None else None
-        return {"parent": os.getpid(), "control": facts, "crashes": self._staff.backoff.total}
+        return {"control": facts, "crashes": self._staff.backoff.total}
 
 
 def _probed(plan: Plan | None) -> list[str]:
@@ -274,8 +274,10 @@ def _run_apps(apps: tuple[App, ...], link: socket.socket, reactor: Any) -> None:
     reactor.callWhenRunning(running.change, apps)
     from wsgate.control.link import connect
 
-    def refuse(order: str, payload: bytes, sockets: object) -> Deferred[bool]:
-        return succeed(True)
+    def obey(order: str, payload: bytes, sockets: object) -> bool:
+        if order == "leave":
+            running.leave()
+        return True
 
-    reactor.callWhenRunning(lambda: connect(reactor, link, refuse, reactor.stop))
+    reactor.callWhenRunning(lambda: connect(reactor, link, obey, reactor.stop))
     reactor.run(installSignalHandlers=False)

@@ -59,6 +59,12 @@ class DemoApps:
         if self._again is not None and self._again.active():
             self._again.cancel()
 
+    def leave(self) -> None:
+        """Let the ports go, for those of a successor; whom the gateway has connected goes on until the end."""
+        self._cancel()
+        for service in self._running.values():
+            service.stop_accepting()
+
     def stop(self) -> Deferred[Any]:
         self._cancel()
         running, self._running = self._running, {}

@@ -76,8 +76,7 @@ class Sockets:
         """
         for key, (owner, address) in wanted.items():
             if owner.name == listener and not address.is_unix:
-                with suppress(OSError):
-                    self.bound[key].shutdown(socket.SHUT_RD)
+                _refuse(self.bound[key])
 
     def stand(self, wanted: Binds, drained: Collection[str], added: Collection[str] = ()) -> None:
         """Let connections in to all but the ``drained`` listeners; of those, what was ``added`` just now is refused.
@@ -88,11 +87,17 @@ class Sockets:
             if owner.name not in drained:
                 self.bound[key].listen(owner.backlog)
             elif key in added and not address.is_unix:
-                with suppress(OSError):
-                    self.bound[key].shutdown(socket.SHUT_RD)
+                _refuse(self.bound[key])
 
     def close(self) -> None:
         self.keep({}, {})
+
+
+def _refuse(sock: socket.socket) -> None:
+    """Take a socket out of the listening state, once: said again it would hold for all who are accepted later."""
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RD)
 
 
 def _name(sock: socket.socket) -> str:

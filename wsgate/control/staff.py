@@ -160,6 +160,12 @@ class Staff:
         for hand in self._hands:
             hand.state = State.STOPPING
 
+    def tell(self, number: int, order: str) -> None:
+        """Give an order to who is in a place, if anybody is."""
+        for hand in self.everyone:
+            if hand.number == number:
+                hand.link.ask(order).addErrback(lambda failure: None)
+
     def kill(self, *places: int) -> None:
         """End who is in these places, or everybody, now."""
         for hand in self.everyone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -327,6 +328,7 @@ class Supervisor:
         facts: dict[str, Any] = {
             "ok": True,
             "ready": self.ready,
+            "pid": os.getpid(),
             "source": self.config.source,
             "generation": self.generation,
             "failed_reloads": self.failed_reloads,
