@@ -15,7 +15,8 @@ from tests.relay.message_rig import limits
 from wsgate.causes import Cause, Side
 from wsgate.config.model import RelayLimits
 from wsgate.relay.frames import Frames
-from wsgate.relay.interfaces import Ending, Opening, WebSocketLegs
+from wsgate.relay.holding import HoldingFrames
+from wsgate.relay.interfaces import Ending, Opening, Redial, WebSocketLegs
 from wsgate.transport.pipes import PipePool
 from wsgate.transport.wheel import TICK, TimerWheel
 from wsgate.wire.ws_handshake import Agreed, Upgrade
@@ -119,30 +120,31 @@ class Rig:
         buffer: int = 0,
         half_closes: bool = True,
         random: Callable[[int], bytes] | None = None,
+        redial: Redial | None = None,
+        server_leg: type[MemoryLeg] = MemoryLeg,
     ) -> None:
         self.clock = Clock()
         self._later = 0
         self.wheel = TimerWheel(self.clock)  # type: ignore[arg-type]
         self.endings: list[Ending] = []
         self.client = Peer(Side.CLIENT, MemoryLeg(self._soon, room, half_closes=half_closes))
-        self.server = Peer(Side.SERVER, MemoryLeg(self._soon, room, half_closes=half_closes))
+        self.server = Peer(Side.SERVER, server_leg(self._soon, room, half_closes=half_closes))
         counter = itertools.count(1)
         opening = Opening(
             Upgrade(b"", (), extensions), Agreed(None, extensions), [], ANSWER, "192.0.2.7", "a", "/", "r", False
         )
-        self.relay = Frames(
-            WebSocketLegs(
-                self.client.leg,
-                self.server.leg,
-                opening,
-                replace(bounds or limits(), buffer=buffer),
-                self.clock,  # type: ignore[arg-type]
-                self.wheel,
-                PipePool(),
-                random or (lambda size: next(counter).to_bytes(size, "big")),
-                self.endings.append,
-            )
+        legs = WebSocketLegs(
+            self.client.leg,
+            self.server.leg,
+            opening,
+            replace(bounds or limits(), buffer=buffer),
+            self.clock,  # type: ignore[arg-type]
+            self.wheel,
+            PipePool(),
+            random or (lambda size: next(counter).to_bytes(size, "big")),
+            self.endings.append,
         )
+        self.relay = Frames(legs) if redial is None else HoldingFrames(legs, redial)
 
     def start(self, from_client: bytes = b"", from_server: bytes = b"") -> Rig:
         self.relay.start(from_client, from_server)

@@ -1,4 +1,4 @@
-"""A ``messages`` relay whose server can be lost, and is found again when the test says so."""
+"""Relays whose server can be lost, and is found again when the test says so."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from tests.doubles.legs import MemoryLeg, Soon
+from tests.relay import frame_rig
 from tests.relay.message_rig import Peer, Rig
 from wsgate.causes import Side
+from wsgate.relay.holding import HoldingFrames
 from wsgate.relay.holding_messages import HoldingMessages
 from wsgate.relay.interfaces import Held
 
@@ -51,19 +53,20 @@ class Finder:
         self.relay = None
         self.stopped += 1
 
+    def found(self, leg: MemoryLeg, initial: bytes = b"") -> None:
+        relay, self.relay = self.relay, None
+        assert relay is not None, "nobody looks for a server"
+        assert relay.replace_leg(Side.SERVER, leg, initial)
+
 
 class HoldingRig(Rig):
-    """A rig whose server can be lost; ``server`` is the one that is spoken with now."""
+    """A rig of ``messages`` whose server can be lost; ``server`` is the one that is spoken with now."""
 
     def __init__(self, buffer: int = 65_536, replay: int = 0, **options: Any) -> None:
         self.finder = Finder(buffer, replay)
         self.legs: list[KnownLeg] = []
         super().__init__(redial=self.finder, server_leg=KnownLeg, **options)
-        self._note(self.server)
-
-    def _note(self, peer: Peer) -> None:
-        assert isinstance(peer.leg, KnownLeg)
-        self.legs.append(peer.leg)
+        self.legs.append(_known(self.server.leg))
 
     def lose(self) -> None:
         """The server crashes."""
@@ -83,9 +86,41 @@ class HoldingRig(Rig):
 
     def find(self, room: int = 1 << 40, initial: bytes = b"") -> None:
         """Another server takes over."""
-        relay, self.finder.relay = self.finder.relay, None
-        assert relay is not None, "nobody looks for a server"
-        self.server = Peer(KnownLeg(self._soon, room), ServerProtocol(state=OPEN, max_size=None))
-        self._note(self.server)
-        assert relay.replace_leg(Side.SERVER, self.server.leg, initial)
+        leg = KnownLeg(self._soon, room)
+        self.legs.append(leg)
+        self.server = Peer(leg, ServerProtocol(state=OPEN, max_size=None))
+        self.finder.found(leg, initial)
         self.settle()
+
+
+class HoldingFrameRig(frame_rig.Rig):
+    """A rig of ``frames`` whose server can be lost; ``server`` is the one that is spoken with now."""
+
+    def __init__(self, buffer: int = 65_536, replay: int = 0, **options: Any) -> None:
+        self.finder = Finder(buffer, replay)
+        self.legs: list[KnownLeg] = []
+        super().__init__(redial=self.finder, server_leg=KnownLeg, **options)
+        self.legs.append(_known(self.server.leg))
+
+    @property
+    def held(self) -> bool:
+        """Whether there is no server now."""
+        assert isinstance(self.relay, HoldingFrames)
+        return self.relay.kept.is_held
+
+    @property
+    def searches(self) -> bool:
+        return self.finder.relay is not None
+
+    def find(self) -> None:
+        """Another server takes over."""
+        leg = KnownLeg(self._soon)
+        self.legs.append(leg)
+        self.server = frame_rig.Peer(Side.SERVER, leg)
+        self.finder.found(leg)
+        self.settle()
+
+
+def _known(leg: MemoryLeg) -> KnownLeg:
+    assert isinstance(leg, KnownLeg)
+    return leg

@@ -30,8 +30,18 @@ class _KeptSide(FrameSide):
     relay: HoldingFrames
 
     def dataReceived(self, data: Data) -> None:
-        if self.relay.keeps_back(data):
+        if not self.relay.awaits_news():
+            self._hear(data)
             return
+        at = 0
+        while at < len(data) and not (self.relay.is_late or self.scanner.at_message_boundary):
+            size = max(1, self.scanner.left)
+            self._hear(data[at : at + size])
+            at += size
+        if at < len(data):
+            self.relay.keep_back(data[at:])
+
+    def _hear(self, data: Data) -> None:
         if not self.deaf:
             self.relay.kept.note(data)
         super().dataReceived(data)
@@ -40,7 +50,8 @@ class _KeptSide(FrameSide):
         if control.opcode == PING:
             self.relay.kept.last_ping = control.payload
         if self.relay.kept.is_held and control.opcode == PING:
-            self.leg.write(encode_frame(PONG, control.payload))
+            if self.leg.queued <= self.relay.buffer:  # who reads no pongs may go without
+                self.leg.write(encode_frame(PONG, control.payload))
             return True
         return super()._ends_here(control) or self.relay.kept.is_held and control.opcode == PONG
 
@@ -101,18 +112,22 @@ class HoldingFrames(Frames):
             return False
         return client.scanner.at_message_boundary and self._server.scanner.at_message_boundary
 
-    def keeps_back(self, data: Data) -> bool:
-        """Whether ``data`` of the client waits for the news of the server's end, which is there and not yet heard.
+    def awaits_news(self) -> bool:
+        """Whether the server has left, which has not been heard: what the client begins to say now is for the next one.
 
         Without this, what a client says in the same turn in which the server is lost would go to the lost one.
         """
-        if self.kept.is_held or self._ending is not None or not self._client.scanner.at_message_boundary:
-            return False
-        if not self._late and not has_left(self._server.leg):
-            return False
+        return not self.kept.is_held and self._ending is None and (self.is_late or has_left(self._server.leg))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether something of the client waits for the news of the server's end."""
+        return bool(self._late)
+
+    def keep_back(self, data: Data) -> None:
+        """Let ``data`` of the client, and all that follows it, wait for that news."""
         self._late += data
         self._client.leg.pauseProducing()
-        return True
 
     def ended(self, side: FrameSide) -> None:
         if side is self._server and side.said is None and not side.deaf and self.may_hold():

@@ -37,10 +37,10 @@ class _KeptSide(MessageSide):
     def ping(self, payload: bytes) -> None:
         kept = self.relay.kept
         kept.last_ping = payload
-        if kept.is_held and not self.shut:
-            self.talk.sendFrame(PONG, payload)
-        else:
+        if not kept.is_held:
             super().ping(payload)
+        elif not self.shut and self.leg.queued <= self.relay.buffer:  # who reads no pongs may go without
+            self.talk.sendFrame(PONG, payload)
 
     def _pass_control(self, opcode: int, payload: bytes) -> None:
         if not (self.relay.kept.is_held and opcode == PONG):
