@@ -18,7 +18,7 @@ from tests.doubles.websocket_peers import WebSocketServer
 INI = """
 [gateway]
 workers = 2
-worker_timeout = 2s
+worker_timeout = 4s
 [listener web]
 bind = 127.0.0.1:{web}
 [route all]
@@ -26,7 +26,7 @@ path = /
 upstream = servers
 [upstream servers]
 servers = {servers}
-probe = tcp interval=50ms rise=2 fall=2
+probe = tcp interval=50ms timeout=30s rise=2 fall=2
 """
 
 
@@ -80,7 +80,7 @@ def test_one_that_is_stuck_is_replaced(start_gateway: StartGateway) -> None:
     wait_ready(gateway)
     before = control(gateway)["pid"]
     os.kill(before, signal.SIGSTOP)
-    until(lambda: another(gateway, before), "another control process", timeout=30.0)
+    until(lambda: another(gateway, before), "another control process", timeout=60.0)
     assert "the control process" in gateway.log and "does not answer" in gateway.log
 
 
@@ -98,7 +98,7 @@ def test_it_follows_reloads_and_drains(start_gateway: StartGateway) -> None:
         obeyed(gateway, "reload")
         assert _states(gateway) == {(server.address, "drained")}
         edit(gateway, f"servers = {server.address}", f"servers = {server.address}, 127.0.0.1:2")
-        edit(gateway, "probe = tcp interval=50ms rise=2 fall=2", "")
+        edit(gateway, "probe = tcp interval=50ms timeout=30s rise=2 fall=2", "")
         obeyed(gateway, "reload")
         assert _states(gateway) == {(server.address, "drained"), ("127.0.0.1:2", "up")}, "nobody probes any more"
 

@@ -108,6 +108,25 @@ def test_the_manager_is_told(tmp_path: Path, count: int) -> None:
         assert gateway.wait() == 0, gateway.log
 
 
+def test_the_manager_hears_of_the_next_main_process_and_of_no_stop(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        gateway = managed(tmp_path, 1, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        told = [manager.recv(4096).decode()]
+        gateway.signal(signal.SIGUSR2)
+        while not told[-1].startswith("MAINPID="):
+            told.append(manager.recv(4096).decode())
+        assert gateway.wait() == 0, gateway.log
+        successor = int(told[-1].partition("=")[2])
+        assert successor == obeyed(gateway, "status")["pid"]
+        assert [message.partition("\n")[0] for message in told[:-1]] == ["READY=1", "READY=1"]
+        os.kill(successor, signal.SIGTERM)
+        # Of the successor, not of the one that drained before it.
+        assert manager.recv(4096) == b"STOPPING=1"
+        until(lambda: not Path(f"/proc/{successor}").exists(), "its end")
+
+
 def test_the_start_is_refused_with_the_number_of_descriptors_needed(tmp_path: Path) -> None:
     text = INI.replace("[gateway]", "[gateway]\nmax_connections = 1000")
     gateway = managed(tmp_path, 1, text=text, limit=400)
