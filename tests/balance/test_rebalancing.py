@@ -23,9 +23,10 @@ def loads(*counts: int, **options: float) -> list[Load]:
 
 
 def joined(known: list[Load], now: float = 0.0, rate: float = 100.0) -> Rebalance:
-    """All but the last were there before."""
+    """All but the last were there before it came."""
     rebalance = Rebalance()
     assert rebalance.look(known[:-1], rate, now) == []
+    assert rebalance.look(known, rate, now) == []
     return rebalance
 
 
@@ -43,9 +44,9 @@ def test_the_fullest_give_to_who_came_until_it_has_its_share() -> None:
 def test_no_more_a_second_than_wanted_and_none_in_advance() -> None:
     found = loads(30, 30, 0)
     rebalance = joined(found, now=0.0, rate=4.0)
-    assert len(rebalance.look(found, 4.0, 1000.0)) == 4, "what was not used is not saved up"
-    assert rebalance.look(found, 4.0, 1000.1) == []
-    assert len(rebalance.look(found, 4.0, 1000.5)) == 2
+    assert len(rebalance.look(found, 4.0, 500.0)) == 4, "what was not used is not saved up"
+    assert rebalance.look(found, 4.0, 500.1) == []
+    assert len(rebalance.look(found, 4.0, 500.5)) == 2
     slow = joined(found, rate=0.25)
     assert [len(slow.look(found, 0.25, 2.0 * step)) for step in range(1, 8)] == [0, 1, 0, 1, 0, 1, 0]
 
@@ -77,7 +78,17 @@ def test_one_that_comes_back_gets_its_share_too() -> None:
     found = loads(6, 6, 0)
     rebalance = joined(found)
     rebalance.look(found[:2], 100.0, 1.0)
-    assert len(rebalance.look(found, 100.0, 2.0)) == 4
+    assert rebalance.look(found, 100.0, 2.0) == []
+    assert len(rebalance.look(found, 100.0, 3.0)) == 4
+
+
+def test_one_that_was_away_between_two_looks_is_noticed() -> None:
+    found = loads(6, 6, 0)
+    rebalance = Rebalance()
+    assert rebalance.look(found, 100.0, 1.0) == rebalance.look(found, 100.0, 2.0) == []
+    found[2] = replace(found[2], since=2.5)
+    assert rebalance.look(found, 100.0, 3.0) == []
+    assert len(rebalance.look(found, 100.0, 4.0)) == 4
 
 
 def test_patience_comes_to_an_end() -> None:

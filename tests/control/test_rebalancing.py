@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from wsgate.balance.rebalancing import Load
 from wsgate.config.load import parse_config
-from wsgate.control.rebalancing import LOOK, Rebalancing, first, merged
+from wsgate.control.rebalancing import CLOSE_LOOK, LOOK, Rebalancing, first, merged
 
 INI = """
 [listener web]
@@ -27,7 +27,7 @@ rebalance = 10
 
 
 def said(conns: int, weight: float = 1.0, leaving: int = 0, is_full: bool = False) -> dict[str, Any]:
-    return {"conns": conns, "weight": weight, "leaving": leaving, "is_full": is_full}
+    return {"conns": conns, "weight": weight, "leaving": leaving, "is_full": is_full, "since": 0.0}
 
 
 def test_a_server_counts_where_all_workers_would_use_it_and_those_that_leave_add_up() -> None:
@@ -67,7 +67,12 @@ def test_the_order_to_move_goes_out_when_a_server_is_added_and_not_before() -> N
     assert {order for order, _ in workers.asked} == {"loads"}
     workers.conns["b"] = 0
     clock.advance(LOOK)
-    assert workers.asked[-1] == ("move", {"names": ["1.0", "1.1", "1.2"]})
+    for move in range(1, 4):
+        clock.advance(CLOSE_LOOK)
+        assert [facts for order, facts in workers.asked if order == "move"] == [{"names": ["1.0"]}] * move
+    del workers.conns["b"]
+    clock.pump([LOOK] * 4)
+    assert [order for order, _ in workers.asked].count("move") == 3
     rebalancing.stop()
     assert not clock.getDelayedCalls()
 

@@ -32,13 +32,17 @@ def serving(states: Sequence[ServerState], now: float) -> list[ServerState]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one of these servers has: open connections, of which ``leaving`` were told to go and are still there."""
+    """What one of these servers has: open connections, of which ``leaving`` were told to go and are still there.
+
+    ``since`` is when it last came back, in monotonic seconds, 0 where it was never away.
+    """
 
     key: str
     conns: int
     weight: float
     leaving: int = 0
     is_full: bool = False
+    since: float = 0.0
 
 
 class Rebalance:
@@ -47,12 +51,17 @@ class Rebalance:
     __slots__ = ("_before", "_due", "_lacking", "_peak", "_peak_at", "_then")
 
     def __init__(self) -> None:
-        self._before: set[str] | None = None
+        self._before: dict[str, float] | None = None
         self._lacking: dict[str, float] = {}
         self._due = 0.0
         self._then = 0.0
         self._peak = 0
         self._peak_at = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody lacks connections."""
+        return bool(self._lacking)
 
     def look(self, loads: Sequence[Load], rate: float, now: float) -> list[str]:
         """The keys of servers that give one connection each now; a key may stand there several times.
@@ -61,13 +70,13 @@ class Rebalance:
         """
         self._count(loads, now)
         shares = self._shares(loads)
+        was_busy, then = self.is_busy, self._then
         self._notice(loads, shares, now)
-        if not self._lacking:
-            self._due = 0.0
-            self._then = now
-            return []
-        self._due = min(max(1.0, rate), self._due + rate * (now - self._then))
         self._then = now
+        if not (self.is_busy and was_busy):
+            self._due = 0.0
+            return []
+        self._due = min(max(1.0, rate), self._due + rate * (now - then))
         givers: list[str] = []
         while self._due >= 1 and (key := self._giver(loads, shares, givers)):
             givers.append(key)
@@ -87,9 +96,11 @@ class Rebalance:
 
     def _notice(self, loads: Sequence[Load], shares: dict[str, float], now: float) -> None:
         """Who came since the last look lacks connections, until one more would be too many."""
-        keys = {load.key for load in loads}
-        for key in keys - self._before if self._before is not None else ():
-            self._lacking[key] = now
+        keys = {load.key: load.since for load in loads}
+        if self._before is not None:
+            # Somebody may have been away between two looks.
+            came = [key for key, since in keys.items() if key not in self._before or since > self._before[key]]
+            self._lacking |= dict.fromkeys(came, now)
         self._before = keys
         enough = {load.key for load in loads if load.is_full or load.conns + 1 > shares[load.key]}
         self._lacking = {

@@ -40,6 +40,7 @@ class Movable:
                         "weight": state.weight,
                         "leaving": leaving[name, state.name],
                         "is_full": not state.has_place(),
+                        "since": max(0.0, state.warm_from),
                     }
                     for state in among
                 }

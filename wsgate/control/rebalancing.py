@@ -15,8 +15,9 @@ from wsgate.config.model import Config
 
 _log = Logger("wsgate.control")
 
-#: Seconds between two looks.
+#: Seconds between two looks, and while connections are moved, so that not many go at a time.
 LOOK = 0.5
+CLOSE_LOOK = 0.1
 
 Ask = Callable[[str, Mapping[str, Any]], Deferred[list[Any]]]
 
@@ -36,7 +37,7 @@ class Rebalancing:
         self._stopped = False
 
     def start(self) -> None:
-        self._later()
+        self._look()
 
     def stop(self) -> None:
         self._stopped = True
@@ -45,7 +46,8 @@ class Rebalancing:
 
     def _later(self) -> None:
         if not self._stopped:
-            self._call = self._reactor.callLater(LOOK, self._look)
+            is_busy = any(one.is_busy for one in self._known.values())
+            self._call = self._reactor.callLater(CLOSE_LOOK if is_busy else LOOK, self._look)
 
     def _look(self) -> None:
         rates = {name: one.rebalance for name, one in self._config().upstreams.items() if one.rebalance}
@@ -84,6 +86,7 @@ def merged(answers: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[Load]:
             min(answer[name]["weight"] for answer in answers),
             sum(answer[name]["leaving"] for answer in answers),
             any(answer[name]["is_full"] for answer in answers),
+            max(answer[name]["since"] for answer in answers),
         )
         for name in sorted(names)
     ]
