@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.names import dns
@@ -16,7 +18,7 @@ from websockets.sync.client import ClientConnection
 from tests.conftest import StartGateway
 from tests.doubles.dns import DnsServer
 from tests.doubles.gateway import Gateway
-from tests.doubles.steering import edit, obeyed, status
+from tests.doubles.steering import edit, obeyed, status, wait_ready, workers
 from tests.doubles.waiting import until
 from tests.doubles.websocket_peers import WebSocketServer, open_client
 
@@ -56,12 +58,17 @@ def servers() -> Iterator[list[WebSocketServer]]:
 
 
 def visits(gateway: Gateway, servers: list[WebSocketServer], count: int) -> list[int]:
-    """How many of so many WebSockets, open together, each server gets."""
-    before = [len(server.sessions) for server in servers]
+    """How many of so many WebSockets, open together, each server gets; they are gone again at the end."""
+    before, relayed = [len(server.sessions) for server in servers], _relayed(gateway)
     with ExitStack() as stack:
         for _ in range(count):
             stack.enter_context(open_client(gateway.url("web")))
+    until(lambda: _relayed(gateway) == relayed, "places given back")
     return [len(server.sessions) - known for server, known in zip(servers, before, strict=True)]
+
+
+def _relayed(gateway: Gateway) -> int:
+    return sum(worker["relayed"] for worker in workers(gateway))
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -227,37 +234,83 @@ def test_srv_records_give_addresses_ports_weights_and_backups(
 # Rebalancing
 
 
+class Crowd:
+    """Clients that come back when they are told to; ``ages`` are the numbers of those that were told, in order."""
+
+    def __init__(self, gateway: Gateway, stack: ExitStack, count: int) -> None:
+        self._gateway, self._stack = gateway, stack
+        self.clients = [(number, self._open()) for number in range(count)]
+        self.told: list[int] = []
+        self.codes: set[int | None] = set()
+
+    def _open(self) -> ClientConnection:
+        return self._stack.enter_context(open_client(self._gateway.url("web")))
+
+    def come_back(self) -> int:
+        """Open another WebSocket for each that was closed; how many were closed until now."""
+        for number, client in [pair for pair in self.clients if pair[1].protocol.state is State.CLOSED]:
+            self.told.append(number)
+            self.codes.add(client.close_code)
+            self.clients.remove((number, client))
+            self.clients.append((number + 1000, self._open()))
+        return len(self.told)
+
+    def check(self) -> None:
+        """All are served."""
+        for _, client in self.clients:
+            client.send("here")
+            assert client.recv() == "here"
+
+
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_server_that_is_added_gets_its_share_of_what_is_held(
-    start_gateway: StartGateway, servers: list[WebSocketServer], tmp_path: Path
+    start_gateway: StartGateway, servers: list[WebSocketServer], tmp_path: Path, count: int
 ) -> None:
     path = tmp_path / "servers.txt"
     path.write_text(f"{servers[0].address}\n{servers[1].address}\n")
-    gateway = start_gateway(INI + "rebalance = 50\n", servers=f"file:{path}", resolver="", more="")
-    count = 12
+    more = f"workers = {count}"
+    gateway = start_gateway(INI + "rebalance = 8\n", servers=f"file:{path}", resolver="", more=more)
+    wait_ready(gateway)
     with ExitStack() as stack:
-
-        def open_one() -> ClientConnection:
-            return stack.enter_context(open_client(gateway.url("web")))
-
-        clients = [open_one() for _ in range(count)]
-        oldest = clients[:2]
+        crowd = Crowd(gateway, stack, 12)
+        began = time.monotonic()
         replace_file(path, "".join(f"{server.address}\n" for server in servers))
-        codes: list[int | None] = []
+        until(lambda: crowd.come_back() and len(servers[2].sessions) == 4, "the share of the new server", 30)
+        assert time.monotonic() - began >= 3 / 8, "8 a second in all workers together"
+        until(lambda: [one["open"] for one in facts(gateway)] == [4, 4, 4], "equal shares")
+        # The two servers give by turns, each its oldest.
+        assert sorted(crowd.told) == [0, 1, 2, 3]
+        assert crowd.codes == {1012}
+        crowd.check()
+    causes = [record["cause"] for record in gateway.records(16)]
+    assert causes.count("rebalanced") == 4
 
-        def come_back() -> bool:
-            """Do as clients do that are told to come again."""
-            for client in [client for client in clients if client.protocol.state is State.CLOSED]:
-                codes.append(client.close_code)
-                clients.remove(client)
-                clients.append(open_one())
-            return len(servers[2].sessions) >= count // 3
 
-        until(come_back, "the share of the new server", 20)
-        assert set(codes) == {1012}
-        assert len(codes) == count // 3, "no more than needed"
-        assert all(client.protocol.state is State.CLOSED for client in oldest)
-        for client in clients:
-            client.send("here")
-            assert client.recv() == "here"
-    causes = [record["cause"] for record in gateway.records(count + count // 3)]
-    assert causes.count("rebalanced") == count // 3
+def facts(gateway: Gateway) -> list[dict[str, Any]]:
+    """What the gateway tells of its servers."""
+    return list(workers(gateway)[0]["upstreams"]["servers"])
+
+
+def test_a_server_that_comes_back_gets_its_share_and_those_without_a_close_stay(
+    start_gateway: StartGateway, servers: list[WebSocketServer]
+) -> None:
+    """Layer 4 cannot be told to go, so its connections are never moved."""
+    with ExitStack() as stack:
+        returning = stack.enter_context(WebSocketServer(host="127.0.0.9"))
+        text = INI + "rebalance = 20\nprobe = tcp interval=50ms rise=1 fall=1\n"
+        text += "[listener raw]\nbind = 127.0.0.1:{raw}\nmode = tcp\nupstream = servers\n"
+        both = f"{servers[1].address}, 127.0.0.9:{returning.port}"
+        gateway = start_gateway(text, servers=both, resolver="", more="workers = 2")
+        wait_ready(gateway)
+        address, back = returning.address, returning.port
+        returning.stop()
+        until(lambda: f"{address} is down" in gateway.log, "the loss, told")
+        raw = stack.enter_context(open_client(gateway.url("raw")))
+        crowd = Crowd(gateway, stack, 7)
+        assert len(servers[1].sessions) == 8
+        again = stack.enter_context(WebSocketServer(host="127.0.0.9", port=back))
+        until(lambda: crowd.come_back() and len(again.sessions) == 4, "the share of the server that is back", 30)
+        assert sorted(crowd.told) == [0, 1, 2, 3]
+        crowd.check()
+        raw.send("still here")
+        assert raw.recv() == "still here"
