@@ -75,13 +75,24 @@ def close(code: int | None = 1000, reason: str = "", mask: bytes = MASK) -> byte
 
 
 def read_frame(wire: Wire) -> Frame:
-    """The next frame of ``wire``."""
-    first, second = wire.exactly(2)
-    size = second & 0x7F
-    if size >= 126:
-        size = int.from_bytes(wire.exactly(2 if size == 126 else 8), "big")
-    mask = wire.exactly(4) if second & 0x80 else b""
-    payload = wire.exactly(size)
+    """The next frame of ``wire``; one that has not come whole within the time stays unread (TimeoutError)."""
+    taken = bytearray()
+
+    def take(size: int) -> bytes:
+        data = wire.exactly(size)
+        taken.extend(data)
+        return data
+
+    try:
+        first, second = take(2)
+        size = second & 0x7F
+        if size >= 126:
+            size = int.from_bytes(take(2 if size == 126 else 8), "big")
+        mask = take(4) if second & 0x80 else b""
+        payload = take(size)
+    except TimeoutError:
+        wire.unread[:0] = taken
+        raise
     return Frame(first & 0x0F, _xor(payload, mask) if mask else payload, bool(first & 0x80), first >> 4 & 7, bool(mask))
 
 

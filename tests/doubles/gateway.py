@@ -152,9 +152,10 @@ def launch(arguments: list[str], directory: Path, environment: dict[str, str] | 
 
 
 def start(text: str, directory: Path, *, environment: dict[str, str] | None = None, **values: object) -> Gateway:
-    """Start a gateway on an INI text (see ``render``) and wait until it listens on every port that was chosen.
+    """Start a gateway on an INI text (see ``render``); wait until it listens on every port that was chosen and runs.
 
-    No connection is made for that, so that the gateway's counters and logs begin empty.
+    It runs when it takes signals, which is its last step.  No connection is made, so that the gateway's counters and
+    logs begin empty.
     """
     directory.mkdir(parents=True, exist_ok=True)
     rendered, ports = render(text, directory, values)
@@ -168,9 +169,9 @@ def start(text: str, directory: Path, *, environment: dict[str, str] | None = No
         assert process.poll() is None, f"the gateway ended with {process.returncode}\n{gateway.log}"
         try:
             found = processes.listening(process.pid)
+            return bool(found) and wanted <= found and processes.catches(process.pid, signal.SIGUSR1)
         except OSError:  # it ends just now; the next look has its exit code
             return False
-        return bool(found) and wanted <= found
 
     try:
         until(listens, "a listening gateway", timeout=60)

@@ -1,8 +1,10 @@
-"""What the kernel tells about a process: memory, processor time, descriptors, listening ports."""
+"""What the kernel tells about a process: memory, processor time, descriptors, signals, listening ports."""
 
 from __future__ import annotations
 
 import os
+import re
+import signal
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -30,6 +32,12 @@ def descriptors(pid: int) -> list[str]:
         except FileNotFoundError:  # closed meanwhile
             continue
     return found
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for a signal."""
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
 
 
 def listening(pid: int) -> set[int | str]:

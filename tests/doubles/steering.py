@@ -15,7 +15,7 @@ from wsgate.control.client import NoGatewayError, ask
 
 def order(gateway: Gateway, name: str, /, **facts: Any) -> dict[str, Any]:
     """The answer of the gateway to an order."""
-    return ask(gateway.directory / "state", name, facts, 30.0)
+    return ask(gateway.directory / "state", name, facts, 120.0)
 
 
 def obeyed(gateway: Gateway, name: str, /, **facts: Any) -> dict[str, Any]:

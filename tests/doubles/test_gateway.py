@@ -14,10 +14,12 @@ from tests.doubles import processes
 from tests.doubles.gateway import ROOT, Gateway, render, start
 
 STAND_IN = """
+import signal
 import sys
 from configparser import ConfigParser
 from twisted.application.internet import TCPServer
 from twisted.application.service import ServiceMaker
+from twisted.internet import reactor
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.python.usage import Options as _Options
 
@@ -39,6 +41,7 @@ def makeService(options):
         log.write('{"route": "stand-in"}\\n{"unfinished')
     if ini.has_option("gateway", "fault"):
         print(ini["gateway"]["fault"])
+    reactor.callWhenRunning(signal.signal, signal.SIGUSR1, print)
     factory = ServerFactory()
     factory.protocol = Greet
     return TCPServer(int(ini["listener"]["port"]), factory, interface="127.0.0.1")

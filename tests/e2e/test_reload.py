@@ -233,7 +233,7 @@ def test_files_are_watched_where_that_is_wanted(gateway: Gateway) -> None:
             return False
         return True
 
-    until(seen, "a reload by itself", timeout=15.0)
+    until(seen, "a reload by itself", timeout=60.0)
 
 
 def test_what_a_reload_cannot_do_is_refused_with_the_reason(gateway: Gateway) -> None:
