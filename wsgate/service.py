@@ -51,7 +51,8 @@ class GatewayService(Service):
         return self.supervisor
 
     def _make(self) -> Supervisor:
-        return Supervisor(self._config, self._reactor, self._wall, Alone(self._reactor, self._wall))
+        # What the program uses of its control group's memory is not the gateway's to judge.
+        return Supervisor(self._config, self._reactor, self._wall, Alone(self._reactor, self._wall, memory=0))
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]

@@ -57,11 +57,12 @@ class Workers(Protocol):
 
 
 class Alone:
-    """One gateway in this process; it is there from ``build`` on."""
+    """One gateway in this process; it is there from ``build`` on.  ``memory`` is that of ``Gateway``."""
 
-    def __init__(self, reactor: Any, wall: Callable[[], float]) -> None:
+    def __init__(self, reactor: Any, wall: Callable[[], float], *, memory: int | None = None) -> None:
         self._reactor = reactor
         self._wall = wall
+        self._memory = memory
         self._apps = DemoApps(reactor)
         self._gateway: Gateway | None = None
         self._discovery: Discovery | None = None
@@ -73,7 +74,7 @@ class Alone:
         return self._gateway
 
     def build(self, material: Material) -> Material:
-        self._gateway = Gateway(material, self._reactor, self._wall)
+        self._gateway = Gateway(material, self._reactor, self._wall, memory=self._memory)
         self._gateway.load(material.config)
         return material
 

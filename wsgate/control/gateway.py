@@ -61,6 +61,7 @@ class Gateway:
 
     ``places`` and ``clients`` count for all workers, by default for this process alone, which then ``probes`` too.
     ``before`` is a plan whose TLS contexts are used again: that of the parent, from which this process was forked.
+    ``memory`` (bytes, 0: no limit) is what ``max_memory = auto`` goes by, by default what the control group may have.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Gateway:
         before: Plan | None = None,
         number: int = 1,
         probes: bool = True,
+        memory: int | None = None,
     ) -> None:
         self.material = material
         self.number = number
@@ -106,7 +108,7 @@ class Gateway:
             counts=OpenConnections(places, clients),
         )
         self._doors = Doors(self.runtime)
-        self._memory = MemoryPressure(self.runtime, self._doors, self._processes)
+        self._memory = MemoryPressure(self.runtime, self._doors, self._processes, group=memory)
         self._standing = Standing(self.runtime, self._random)
         self.runtime.live.entered = self._entered
         self.movable = Movable(self.runtime, number)
