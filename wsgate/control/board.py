@@ -24,6 +24,9 @@ WIDTH = 4096
 
 _CELLS = SLOTS + DEPTH * WIDTH
 
+#: How often a worker tries to get a place that others want at the same time.
+TRIES = 3
+
 
 class BoardError(WsgateError):
     """There is no room for so many."""
@@ -119,15 +122,21 @@ class SharedPlaces:
             return self._local.take(key, limit)
         index = (1 + slot) * ROWS + self._row
         cells = self._board.cells
-        cells[index] += 1
         if not limit:
+            cells[index] += 1
             return True
-        # Taking a lock is a full fence: our cell is seen by the others before we read theirs.
-        with self._fence:
-            over = self._board.total(slot) > limit
-        if over:
+        for _ in range(TRIES):
+            cells[index] += 1
+            # Taking a lock is a full fence: our cell is seen by the others before we read theirs.
+            with self._fence:
+                over = self._board.total(slot) > limit
+            if not over:
+                return True
             cells[index] -= 1
-        return not over
+            if self._board.total(slot) >= limit:
+                return False
+            # Somebody else wanted the last place at the same time, and gave it back too.
+        return False
 
     def give_back(self, key: str) -> None:
         slot = self.slots.get(key)
