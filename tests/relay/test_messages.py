@@ -230,3 +230,16 @@ def test_the_old_server_is_cut_off_where_it_does_not_close() -> None:
     rig.wait(2.1)
     assert first.leg.aborted
     assert not rig.endings
+
+
+def test_nothing_of_its_handshake_stays_with_an_open_websocket() -> None:
+    """autobahn would keep both heads and 60 attributes more, of 3 kB on each leg."""
+    rig = Rig(compression="client", offers_deflate=True, subprotocol="chat").start()
+    rig.client.text("hello")
+    rig.server.text("hello")
+    rig.settle()
+    assert rig.server.messages == rig.client.messages == ["hello"]
+    for side in (rig.relay._client, rig.relay._server):
+        kept = vars(side.talk)
+        assert len(kept) < 40
+        assert not [name for name in kept if name.startswith(("http_", "websocket_", "utf8", "was"))]
