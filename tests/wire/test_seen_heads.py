@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsgate.wire.fields import HeadError
-from wsgate.wire.heads import parse_request
+from wsgate.wire.heads import RequestHead, parse_request, parse_response
 from wsgate.wire.http_head import RequestReader, ResponseReader
 from wsgate.wire.seen_heads import LONGEST, MOST, PUBLIC_ASKED, SeenHeads
 
@@ -88,6 +88,67 @@ def test_what_follows_a_head_is_not_lost_and_a_known_head_in_pieces_is_read() ->
     assert reader.take_rest() == b"GET"
     heads = [head for byte in raw if (head := reader.feed(bytes([byte]))) is not None]
     assert heads == [first]
+
+
+KEYS = ("dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA==")
+
+
+def upgrade(key: str, *fields: str) -> bytes:
+    more = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}")
+    return asked(*more, *fields)
+
+
+def test_handshakes_that_differ_in_their_key_are_read_as_each_for_itself() -> None:
+    for key in (*KEYS, *KEYS):
+        raw = upgrade(key, "Origin: http://kept.example")
+        head = read(raw)
+        assert head == parse_request(raw, 100)
+        assert isinstance(head, RequestHead)
+        assert head.get_all(b"sec-websocket-key") == [key.encode()]
+        assert head.onward == parse_request(raw, 100).onward
+        assert head.told == parse_request(raw, 100).told
+
+
+def test_what_is_no_key_is_read_anew() -> None:
+    """A value that could change how the head is read is never taken for one."""
+    read(upgrade(KEYS[0]))
+    for key in ("short==", KEYS[0] + "A", KEYS[0] + " ", "AAAAAAAAAAAAAAAAAAAAA\x01=="):
+        try:
+            expected: object = parse_request(upgrade(key), 100)
+        except HeadError as error:
+            with pytest.raises(HeadError, match=str(error)):
+                read(upgrade(key))
+        else:
+            assert read(upgrade(key)) == expected
+
+
+def test_two_keys_are_two_keys_each_time() -> None:
+    for _ in range(2):
+        head = read(upgrade(KEYS[0], f"sec-websocket-key: {KEYS[1]}"))
+        assert isinstance(head, RequestHead)
+        assert head.get_all(b"sec-websocket-key") == [key.encode() for key in KEYS]
+
+
+def test_a_subprotocol_may_be_a_secret() -> None:
+    told = []
+    for _ in range(2):
+        head = read(upgrade(KEYS[0], "Sec-WebSocket-Protocol: bearer, secret"))
+        assert isinstance(head, RequestHead)
+        told.append(head.told)
+    assert told[0] == told[1] and told[0] is not told[1]
+
+
+def test_answers_to_handshakes_are_read_as_each_for_itself() -> None:
+    for accept in (b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", b"AAAAAAAAAAAAAAAAAAAAAAAAAAA=") * 2:
+        raw = (
+            b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n" % accept
+        )
+        head = ResponseReader(65536, 256, b"GET").feed(raw + b"\x81\x00")
+        expected = parse_response(raw, 256, b"GET")
+        assert head == expected
+        assert head is not None
+        assert head.get(b"sec-websocket-accept") == accept
+        assert head.onward == expected.onward
 
 
 def test_there_are_never_more_than_may_be() -> None:

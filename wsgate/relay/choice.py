@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wsgate.config.model import RelayKind, Route
+from wsgate.relay.frames import Frames
 from wsgate.relay.interfaces import Relay, WebSocketLegs
 from wsgate.relay.tunnel import Tunnel
 
@@ -22,8 +23,6 @@ def websocket_relay(route: Route, legs: WebSocketLegs) -> Relay:
 
         return HoldingFrames(legs, legs.redial)
     if route.websocket is RelayKind.FRAMES:
-        from wsgate.relay.frames import Frames
-
         return Frames(legs)
     return Tunnel(
         legs.client,

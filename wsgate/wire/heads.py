@@ -45,6 +45,13 @@ class Index:
             else:
                 self.first[key] = value
 
+    def with_value(self, name: bytes, value: bytes) -> Index:
+        """The same with another value of ``name`` (lower case), which does not recur."""
+        index = Index.__new__(Index)
+        index.first = {**self.first, name: value}
+        index.repeated = self.repeated
+        return index
+
     def all(self, name: bytes) -> list[bytes]:
         """The values of every field called ``name`` (lower case), in order."""
         value = self.first.get(name)
@@ -109,6 +116,25 @@ class RequestHead(Head):
     is_kept: bool = field(default=False, init=False, repr=False, compare=False)
     _told: Told | None = field(default=None, init=False, repr=False, compare=False)
 
+    def with_value(self, name: bytes, value: bytes) -> RequestHead:
+        """The same with another value of a field of the handshake, ``name`` in lower case, which does not recur."""
+        head = RequestHead(
+            self.minor,
+            _with_value(self.fields, name, value),
+            self.framing,
+            self.keep_alive,
+            self.upgrade,
+            self.index.with_value(name, value),
+            self.method,
+            self.target,
+            self.authority,
+            self.host,
+            self.expects_continue,
+        )
+        # Nothing of a handshake goes on, nor into a log.
+        head._onward, head._told = self.onward, self.told
+        return head
+
     @property
     def onward(self) -> Fields:
         """The fields that go on to a server; worked out once, not to be changed."""
@@ -148,6 +174,21 @@ class ResponseHead(Head):
     reason: bytes
     _encoded: bytes = field(default=b"", init=False, repr=False, compare=False)
 
+    def with_value(self, name: bytes, value: bytes) -> ResponseHead:
+        """As `RequestHead.with_value`."""
+        head = ResponseHead(
+            self.minor,
+            _with_value(self.fields, name, value),
+            self.framing,
+            self.keep_alive,
+            self.upgrade,
+            self.index.with_value(name, value),
+            self.status,
+            self.reason,
+        )
+        head._onward = self.onward
+        return head
+
     @property
     def onward(self) -> Fields:
         """The fields that go on to a client; worked out once, not to be changed."""
@@ -162,6 +203,10 @@ class ResponseHead(Head):
         if not self._encoded:
             self._encoded = encode_response(self.status, self.reason, self.onward)
         return self._encoded
+
+
+def _with_value(fields: Fields, name: bytes, value: bytes) -> Fields:
+    return [field if field[0].lower() != name else (field[0], value) for field in fields]
 
 
 class _Heard:

@@ -8,7 +8,7 @@ from wsgate.causes import Cause
 from wsgate.wire.fields import TOKEN, Fields, HeadError
 from wsgate.wire.framing import Data, Framing
 from wsgate.wire.heads import Head, RequestHead, ResponseHead, parse_request, parse_response
-from wsgate.wire.seen_heads import PUBLIC_ANSWERED, PUBLIC_ASKED, SeenHeads
+from wsgate.wire.seen_heads import PUBLIC_ANSWERED, PUBLIC_ASKED, SeenHandshakes, SeenHeads
 
 __all__ = [
     "Fields",
@@ -33,6 +33,10 @@ _MAX_EMPTY_LINES = 4
 
 _asked: SeenHeads[RequestHead] = SeenHeads(PUBLIC_ASKED)
 _answered: SeenHeads[ResponseHead] = SeenHeads(PUBLIC_ANSWERED)
+_upgrades: SeenHandshakes[RequestHead] = SeenHandshakes(PUBLIC_ASKED, b"Sec-WebSocket-Key", rb"[A-Za-z0-9+/]{22}==")
+_switches: SeenHandshakes[ResponseHead] = SeenHandshakes(
+    PUBLIC_ANSWERED, b"Sec-WebSocket-Accept", rb"[A-Za-z0-9+/]{27}="
+)
 
 
 class _HeadReader:
@@ -122,7 +126,7 @@ class RequestReader(_HeadReader):
         if whole:
             # A read that is one whole head, and one that is known: the rule on a kept connection.
             data = bytes(data)
-            known = _asked.find(data, self._max_fields)
+            known = _asked.find(data, self._max_fields) or _upgrades.find(data, self._max_fields)
             if known is not None:
                 self._empty_lines = 0
                 return known
@@ -132,7 +136,10 @@ class RequestReader(_HeadReader):
         self._empty_lines = 0
         head = parse_request(raw, self._max_fields)
         if whole and not self._held and b"?" not in head.target:
-            head.is_kept = _asked.keep(raw, head, head.index.first)
+            if head.upgrade:
+                _upgrades.keep(raw, head, head.index.first)
+            else:
+                head.is_kept = _asked.keep(raw, head, head.index.first)
         return head
 
     def _without_empty_lines(self, held: bytes | bytearray) -> bytes | bytearray:
@@ -169,8 +176,11 @@ class ResponseReader(_HeadReader):
         if self._method == b"HEAD":
             # The same bytes mean another framing to any other method.
             return parse_response(raw, self._max_fields, self._method)
-        head = _answered.find(raw, self._max_fields)
+        head = _answered.find(raw, self._max_fields) or _switches.find(raw, self._max_fields)
         if head is None:
             head = parse_response(raw, self._max_fields, self._method)
-            _answered.keep(raw, head, head.index.first)
+            if head.upgrade:
+                _switches.keep(raw, head, head.index.first)
+            else:
+                _answered.keep(raw, head, head.index.first)
         return head

@@ -3,12 +3,15 @@
 Kept connections, probes and fleets of equal clients say the same head over and over, and servers the same answer to it
 for a second.  What has been worked out from a head stays with it.  Only small heads are kept whose fields are all of
 kinds that carry no secret, and of requests only those without a query.
+
+The handshakes of many WebSockets differ in the key and in what answers it alone: these are found by the rest.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from wsgate.wire.fields import Fields
 
@@ -44,9 +47,14 @@ PUBLIC_ANSWERED = _OF_BOTH | {
 """The same for answers."""
 
 
+_HANDSHAKE = frozenset((b"upgrade", b"sec-websocket-version", b"sec-websocket-extensions"))
+
+
 class _Head(Protocol):
     @property
     def fields(self) -> Fields: ...
+
+    def with_value(self, name: bytes, value: bytes) -> Self: ...
 
 
 _AnyHead = TypeVar("_AnyHead", bound=_Head)
@@ -74,3 +82,41 @@ class SeenHeads(Generic[_AnyHead]):
             self._heads.clear()
         self._heads[raw] = head
         return True
+
+
+class SeenHandshakes(Generic[_AnyHead]):
+    """Heads of handshakes by all their bytes but the value of one field, which is new in each.
+
+    ``name`` is that field as it is mostly spelled, ``value`` the expression of what is taken for one; other heads are
+    simply not kept.  Subprotocols may hold credentials, so heads with any are not kept either.
+    """
+
+    __slots__ = ("_before", "_heads", "_name", "_value")
+
+    def __init__(self, public: frozenset[bytes], name: bytes, value: bytes) -> None:
+        self._name = name.lower()
+        self._before = b"\r\n" + name + b": "
+        self._value = re.compile(value + rb"(?=\r\n)")
+        self._heads: SeenHeads[_AnyHead] = SeenHeads(public | _HANDSHAKE | {self._name})
+
+    def find(self, raw: bytes, max_fields: int) -> _AnyHead | None:
+        """The head of these bytes, if one that differs in that value alone is kept and within ``max_fields``."""
+        value = self._found(raw)
+        if value is None:
+            return None
+        head = self._heads.find(_without(raw, value), max_fields)
+        return head.with_value(self._name, value[0]) if head is not None else None
+
+    def keep(self, raw: bytes, head: _AnyHead, names: Iterable[bytes]) -> None:
+        """Keep ``head`` if it may be; ``names`` are those of its fields, in lower case."""
+        value = self._found(raw)
+        if value is not None and [name.lower() for name, _ in head.fields].count(self._name) == 1:
+            self._heads.keep(_without(raw, value), head, names)
+
+    def _found(self, raw: bytes) -> re.Match[bytes] | None:
+        at = raw.find(self._before)
+        return self._value.match(raw, at + len(self._before)) if at >= 0 else None
+
+
+def _without(raw: bytes, value: re.Match[bytes]) -> bytes:
+    return raw[: value.start()] + raw[value.end() :]
