@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -154,8 +155,9 @@ class Comparison:
     def _fresh(self, case: Case, subject: Subject) -> Sample:
         gateway = self._site.start(subject.gateway, case.workers)
         try:
-            # What is loaded with the first connection is no cost of the others.
-            LOADS[case.load](Task(case, subject, gateway, self._program, 0.1, _FIRST_CONNECTIONS))
+            # What is loaded with the first connection is no cost of the others; if it fails, so will they.
+            with suppress(BenchError):
+                LOADS[case.load](Task(case, subject, gateway, self._program, 0.1, _FIRST_CONNECTIONS))
             return self._sample(case, subject, gateway)
         finally:
             gateway.stop()
