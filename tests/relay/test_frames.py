@@ -225,6 +225,21 @@ def test_what_a_read_full_of_pings_brought_is_not_kept() -> None:
 
 
 @BOTH
+def test_who_sends_without_end_when_nobody_is_there_any_more_is_cut(side: Side) -> None:
+    """Its Close is awaited, in the middle of a frame that may be long."""
+    rig = Rig(limits(close_timeout=60)).start()
+    peer, other = rig.peers(side)
+    peer.leg.arrive(peer.encode(BINARY, bytes(2 * MOST_DROPPED))[:100])
+    other.leg.reset()
+    block = bytes(1 << 20)
+    for _ in range(MOST_DROPPED // len(block)):
+        peer.leg.arrive(block)
+    assert not peer.leg.aborted
+    peer.leg.arrive(block)
+    assert peer.leg.aborted
+
+
+@BOTH
 def test_who_sends_without_end_after_a_fault_is_cut(side: Side) -> None:
     """What comes behind a fault is read and dropped, so that the Close arrives, but not for as long as it pleases."""
     rig = Rig().start()

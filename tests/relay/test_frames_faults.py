@@ -239,10 +239,25 @@ def test_a_leg_that_cannot_half_close_is_closed_once_its_close_is_taken() -> Non
     rig.client.leg.arrive(b"\xff\xff")
     rig.wait(5)
     assert rig.client.leg.queued and not rig.client.leg.closed
+    heard = rig.client.leg.received
+    rig.client.leg.arrive(bytes(100))
+    assert rig.client.leg.received == heard + 100, "it is read until then: a reset would take the Close away"
     rig.client.reads = True
-    rig.wait(2 * SILENCE)
+    rig.wait(2 * SILENCE + 0.1)
     assert rig.client.leg.closed and not rig.client.leg.aborted
     assert rig.client.close_heard is not None and rig.client.close_heard[0] == 1002
+
+
+@BOTH
+def test_a_fault_that_is_reset_while_its_silence_is_awaited_leaves_nothing_behind(side: Side) -> None:
+    rig = Rig(half_closes=False).start()
+    peer, other = rig.peers(side)
+    peer.leg.arrive(b"\xff\xff")
+    other.leg.reset()
+    rig.settle()
+    assert peer.close_heard is not None
+    peer.leg.reset()
+    assert rig.cause is (Cause.CLIENT_PROTOCOL if side is Side.CLIENT else Cause.SERVER_PROTOCOL)
 
 
 def test_two_legs_that_cannot_half_close_are_closed_together() -> None:

@@ -199,6 +199,15 @@ def test_a_leg_that_cannot_be_half_closed_is_closed() -> None:
     assert rig.client.heard_close is not None and rig.client.heard_close[0] == 1002
 
 
+def test_a_client_that_is_lost_while_its_silence_is_awaited_leaves_nothing_behind() -> None:
+    rig = Rig(half_closes=False).start()
+    rig.client.leg.arrive(frames.text("x", UNMASKED))
+    rig.settle()
+    rig.client.leg.reset()
+    rig.server.leg.reset()
+    assert rig.cause is Cause.CLIENT_PROTOCOL and not len(rig.wheel)
+
+
 def test_a_server_that_broke_a_rule_is_waited_for_and_cut_off_at_the_deadline() -> None:
     rig = Rig(limits(close_timeout=2)).start()
     rig.server.reads = False
