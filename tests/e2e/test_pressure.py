@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.doubles.raw import Wire
 from tests.doubles.scripts import echoes_frames, holds, upgrades
 from tests.doubles.steering import command, edit, obeyed, page, wait_ready, workers
 from tests.doubles.waiting import until
+from tests.e2e.observed import Observed
 
 MiB = 1 << 20
 
@@ -59,7 +61,7 @@ def pushes(wire: Wire) -> None:
 
 
 @pytest.fixture(params=[1, 2])
-def gateway(start_gateway: StartGateway, serve: Serve, request: pytest.FixtureRequest) -> Gateway:
+def observed(start_gateway: StartGateway, serve: Serve, request: pytest.FixtureRequest) -> Iterator[Observed]:
     """A gateway in front of an echo, a server that sends without end, and one that never reads."""
     started = start_gateway(
         INI,
@@ -69,7 +71,14 @@ def gateway(start_gateway: StartGateway, serve: Serve, request: pytest.FixtureRe
         deaf=serve(upgrades(holds), receive_buffer=4096).address,
     )
     wait_ready(started)
-    return started
+    found = Observed(started)
+    yield found
+    found.check()
+
+
+@pytest.fixture
+def gateway(observed: Observed) -> Gateway:
+    return observed.gateway
 
 
 def memory(gateway: Gateway) -> list[dict[str, Any]]:
@@ -105,17 +114,17 @@ def causes(gateway: Gateway, cause: str) -> list[dict[str, Any]]:
     return [record for record in gateway.records() if record["cause"] == cause]
 
 
-def test_clients_that_keep_too_much_are_closed_and_all_others_go_on(gateway: Gateway) -> None:
+def test_clients_that_keep_too_much_are_closed_and_all_others_go_on(observed: Observed, gateway: Gateway) -> None:
     parent = gateway.pid
     with ExitStack() as stack:
-        spared = [stack.enter_context(gateway.connect("web")) for _ in range(4)]
+        spared = [stack.enter_context(observed.connect()) for _ in range(4)]
         for wire in spared:
             frames.open_websocket(wire, "/echo")
         pids = {worker["pid"] for worker in workers(gateway)}
         # Where the machine itself has no memory left, the kernel ends a worker, which is replaced.
         assert all(_score(pid) > _score(parent) for pid in pids - {parent}) or _score(parent) == 1000
         each = limit(gateway, 16 * MiB)
-        until(lambda: _hogs(gateway, stack) and shed(gateway) >= 4, "connections closed for memory", timeout=60.0)
+        until(lambda: _hogs(observed, stack) and shed(gateway) >= 4, "connections closed for memory", timeout=60.0)
         assert all(lives(wire) for wire in spared)
         until(lambda: all(one["used"] < each for one in memory(gateway)), "memory below the limit")
         assert pids == {worker["pid"] for worker in workers(gateway)} and gateway.pid == parent
@@ -127,24 +136,24 @@ def test_clients_that_keep_too_much_are_closed_and_all_others_go_on(gateway: Gat
     assert "memory is too short" in gateway.log
 
 
-def _hogs(gateway: Gateway, stack: ExitStack) -> bool:
+def _hogs(observed: Observed, stack: ExitStack) -> bool:
     """Clients that ask for much and read nothing: about a MiB is kept for each.  Those who are refused come again."""
     for _ in range(4):
-        wire = stack.enter_context(gateway.connect("web", receive_buffer=4096))
+        wire = stack.enter_context(observed.connect(records=None, receive_buffer=4096))
         wire.send(frames.upgrade_request("/push"))
     return True
 
 
-def test_a_client_whose_server_does_not_read_gets_its_close(gateway: Gateway) -> None:
+def test_a_client_whose_server_does_not_read_gets_its_close(observed: Observed, gateway: Gateway) -> None:
     """1013, whole, and behind what the server had said."""
     with ExitStack() as stack:
         wires = []
         for _ in range(6):
-            wires.append(stack.enter_context(gateway.connect("web", timeout=0.5)))
+            wires.append(stack.enter_context(observed.connect(timeout=0.5)))
             frames.open_websocket(wires[-1], "/deaf")
         for wire in wires:
             _fill(wire)
-        limit(gateway, -4 * MiB)
+        limit(gateway, -16 * MiB)
         told = until(lambda: [wire for wire in wires if _close_code(wire) == 1013], "Close frames", timeout=20.0)
         assert told
     until(lambda: [one for one in causes(gateway, "memory") if one["close_code"] == 1013], "their records")
@@ -165,14 +174,14 @@ def _close_code(wire: Wire) -> int:
     return 0
 
 
-def test_new_work_is_refused_until_there_is_memory_again(gateway: Gateway) -> None:
+def test_new_work_is_refused_until_there_is_memory_again(observed: Observed, gateway: Gateway) -> None:
     with ExitStack() as stack:
-        kept = stack.enter_context(gateway.connect("web"))
+        kept = stack.enter_context(observed.connect(records=2))
         kept.send(request("GET", "/"))
         assert read_answer(kept).status == 200
-        websocket = stack.enter_context(gateway.connect("web"))
+        websocket = stack.enter_context(observed.connect())
         frames.open_websocket(websocket, "/echo")
-        limit(gateway, -1 * MiB)
+        limit(gateway, -16 * MiB)
         until(lambda: all(one["state"] != "enough" for one in memory(gateway)), "short memory")
         kept.send(request("GET", "/"))
         answer = read_answer(kept)
