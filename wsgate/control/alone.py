@@ -15,6 +15,7 @@ from wsgate.control.discovery import Discovery, Resolved, Servers
 from wsgate.control.gateway import Gateway
 from wsgate.control.material import Material
 from wsgate.control.orders import perform
+from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.scopes import ScopeError
 
 
@@ -66,6 +67,7 @@ class Alone:
         self._apps = DemoApps(reactor)
         self._gateway: Gateway | None = None
         self._discovery: Discovery | None = None
+        self._rebalancing = Rebalancing(reactor, lambda: self.gateway.config, self.ask)
 
     @property
     def gateway(self) -> Gateway:
@@ -79,7 +81,8 @@ class Alone:
         return material
 
     def start(self, sockets: Mapping[str, socket.socket]) -> Deferred[None]:
-        return maybeDeferred(self.gateway.start, _duplicates(sockets)).addCallback(self._look_for_servers)
+        started = maybeDeferred(self.gateway.start, _duplicates(sockets))
+        return started.addCallback(lambda _: self._rebalancing.start()).addCallback(self._look_for_servers)
 
     def discover(self, publish: Callable[[Resolved, Servers], None]) -> None:
         self._discovery = Discovery(self._reactor, lambda: self.gateway.material, publish)
@@ -112,6 +115,7 @@ class Alone:
     def stop(self, *, at_once: bool = False) -> Deferred[Any]:
         if self._discovery is not None:
             self._discovery.stop()
+        self._rebalancing.stop()
         self._apps.leave()
         return self.gateway.stop(at_once=at_once).addCallback(lambda _: self._apps.stop())
 

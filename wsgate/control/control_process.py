@@ -1,4 +1,4 @@
-"""What the control process does: it probes, and looks for servers, for all workers; it has no listener.
+"""What the control process does: it probes, looks for servers and rebalances, for all workers; it has no listener.
 
 What it finds it tells its parent, which keeps it and lets the others know.  So a busy worker delays no probe, the
 death of a worker forgets nothing, and its own death neither: its successor begins with what is known.
@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -26,6 +27,7 @@ from wsgate.control.health import down_key
 from wsgate.control.in_process import InProcessServers, load_factories
 from wsgate.control.link import Link, connect
 from wsgate.control.material import Material
+from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.worker import Inheritance
 from wsgate.runtime import Plan
 from wsgate.transport.hub import hub_for
@@ -36,7 +38,7 @@ from wsgate.upstream.prober import Prober, apply
 
 
 def control(inherited: Inheritance, link: socket.socket, reactor: Any) -> None:
-    """Probe and look for servers until the parent ends the link."""
+    """Probe, look for servers and rebalance until the parent ends the link."""
     process = _ControlProcess(inherited, reactor)
     reactor.callWhenRunning(process.start, link)
     reactor.run(installSignalHandlers=False)
@@ -69,6 +71,7 @@ class _ControlProcess:
             return
         self._link = connect(self._reactor, link, self._obey, self._reactor.stop)
         self._follow()
+        self._rebalancing.start()
         self._tell("started")
 
     def _make(self) -> None:
@@ -79,6 +82,7 @@ class _ControlProcess:
         dialer = Dialer(hub, self._wheel, Buffers(hub.buffer), self._servers.connect)
         self._prober = Prober(dialer, chance, os.urandom, self._probed)
         self._discovery = Discovery(reactor, lambda: self._material, self._found)
+        self._rebalancing = Rebalancing(reactor, lambda: self._material.config, self._ask_workers)
         load_factories(self._material.config, self._servers.load)
         self._plan = self._builder.plan(self._material, self._inherited.plan)
         # A server is as the last probes had it, whoever made them.
@@ -102,6 +106,13 @@ class _ControlProcess:
 
     def _found(self, resolved: Resolved, found: Servers) -> None:
         self._tell("found", pack(resolved, found))
+
+    def _ask_workers(self, order: str, facts: Mapping[str, Any]) -> Deferred[list[Any]]:
+        """The answers of all workers, by way of the parent; none where it is gone, as we are then in a moment."""
+        if self._link is None:
+            raise AssertionError("nobody is asked before the start")
+        asked = self._link.ask("workers", json.dumps({"order": order, "facts": facts}).encode())
+        return asked.addErrback(lambda failure: [])
 
     # From the parent
 

@@ -37,6 +37,9 @@ from wsgate.upstream.waiting import waiting_keys
 #: Seconds between two questions whether a worker still turns.
 BEAT = 1.0
 
+#: What the control process may ask of workers: who is where, and that some move.
+MOVING = frozenset({"loads", "oldest", "move"})
+
 #: Seconds that a worker may take beyond the drain time-out before it is killed.
 GRACE = 5.0
 
@@ -209,15 +212,18 @@ class Crew:
             heard=self._heard if number == CONTROL else says_nothing,
         )
 
-    def _heard(self, order: str, facts: Any) -> None:
-        """What the control process found."""
+    def _heard(self, order: str, facts: Any) -> Any:
+        """What the control process found, or asks of the workers."""
         if order == "probed":
             if facts["key"] in _probed(self._plan):
                 self._verdicts.heard(str(facts["key"]), bool(facts["up"]))
         elif order == "found":
             self._publish(*unpack(facts))
+        elif order == "workers" and facts["order"] in MOVING:
+            return self.ask(facts["order"], facts["facts"])
         else:
             says_nothing(order, facts)
+        return None
 
     def _look_whether_begun(self) -> None:
         if not self._started.called and self._staff.begun:

@@ -31,7 +31,8 @@ DUMP_SIZE = 64 * 1024
 CONTROL, APPS = 0, -1
 _NAMES = {CONTROL: "the control process", APPS: "the process of the demo servers"}
 
-Heard = Callable[[str, Any], None]
+#: What is done with what a child says; the answer is None, or JSON, or a Deferred of that.
+Heard = Callable[[str, Any], Any]
 
 
 class State(Enum):
@@ -103,11 +104,11 @@ class Hand:
         if not self._gone:
             failure.raiseException()
 
-    def _obey(self, order: str, payload: bytes, sockets: dict[str, socket.socket]) -> bool:
+    def _obey(self, order: str, payload: bytes, sockets: dict[str, socket.socket]) -> Any:
         for sock in sockets.values():
             sock.close()
         if order != "started":
-            self._heard(order, json.loads(payload))
+            return self._heard(order, json.loads(payload))
         elif not self.started:
             self.started = True
             self._told()

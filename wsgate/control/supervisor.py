@@ -27,7 +27,6 @@ from wsgate.control.limits import check_descriptors
 from wsgate.control.material import Material, read_files, read_material
 from wsgate.control.parts import check_scope
 from wsgate.control.privileges import Privileges
-from wsgate.control.rebalancing import Rebalancing
 from wsgate.control.scopes import Scope, ScopeError
 from wsgate.control.sockets import Sockets
 from wsgate.control.whereabouts import placed
@@ -80,7 +79,6 @@ class Supervisor:
         self._material: Material | None = None
         self._certificates = CertificateNotices(reactor, self._now, lambda: self.material)
         self._acme = AcmeKeeper(reactor, self._now, lambda: self.config, self.reload)
-        self._rebalancing = Rebalancing(reactor, lambda: self.config, workers.ask)
         self._serves = False  # whether all workers have begun to accept
         self._reloading = False
         self._news: tuple[dict[str, tuple[str, ...]], dict[str, tuple[Server, ...]]] = ({}, {})
@@ -143,7 +141,6 @@ class Supervisor:
             _log.info("{line}", line=line)
         self._certificates.tell()
         self._acme.start()
-        self._rebalancing.start()
         self.told("ready")
 
     # Reload
@@ -310,7 +307,6 @@ class Supervisor:
         self._delay = None
         self._certificates.stop()
         self._acme.stop()
-        self._rebalancing.stop()
         stopped = maybeDeferred(self.workers.stop)
         self.sockets.close()
         stopped.addErrback(lambda failure: _log.failure("the gateway did not stop well", failure))
