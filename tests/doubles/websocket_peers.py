@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as _connect
 from websockets.sync.server import ServerConnection, serve
@@ -28,10 +29,11 @@ def echo(connection: ServerConnection) -> None:
 
 
 class Session:
-    """One WebSocket that a server had: the request, and how it was closed."""
+    """One WebSocket that a server had: the request, and how it was closed.  It is there before the client hears 101."""
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
+        self.began = False
         self.over = threading.Event()
         self.failure: Exception | None = None
 
@@ -75,7 +77,7 @@ class WebSocketServer(Stopping):
         options = {"ping_interval": None, "max_size": _LIMIT} | times | options
         host = options.pop("host", "127.0.0.1")
         port = options.pop("port", 0) or free_port(host)
-        self._server = serve(self._run, host, port, ssl=tls, **options)
+        self._server = serve(self._run, host, port, ssl=tls, process_response=self._note, **options)
         self._thread = threading.Thread(target=self._server.serve_forever, name="websocket server", daemon=True)
         self._thread.start()
 
@@ -88,9 +90,13 @@ class WebSocketServer(Stopping):
         host = self._server.socket.getsockname()[0]
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
+    def _note(self, connection: ServerConnection, request: Request, response: Response) -> None:
+        if response.status_code == 101:
+            self.sessions.append(Session(connection))
+
     def _run(self, connection: ServerConnection) -> None:
-        session = Session(connection)
-        self.sessions.append(session)
+        session = next(one for one in self.sessions if one.connection is connection)
+        session.began = True
         try:
             self._talk(connection)
         except ConnectionClosed:
@@ -112,9 +118,9 @@ class WebSocketServer(Stopping):
         self._server.shutdown()
         self._thread.join(30)
         for session in self.sessions:
-            if not session.over.is_set():
+            if session.began and not session.over.is_set():
                 session.connection.close(1001)
-            session.wait_over()
+                session.wait_over()
         for session in self.sessions:
             if session.failure is not None:
                 raise session.failure
