@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.cases import Case
-from bench.results import Results
+from bench.outcomes import Results
 from bench.ruler import HERE, BenchError
 from bench.table import machine, tables, targets
 

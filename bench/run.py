@@ -25,8 +25,8 @@ from bench import page
 from bench.cases import Case, Load, Subject, Unit, chosen
 from bench.gateways import GATEWAYS, Running, Site
 from bench.loads import LOADS, PACKAGES, Sample, Task
+from bench.outcomes import Failure, Outcome, Results, load
 from bench.place import SERVERS, certificate, site
-from bench.results import Failure, Outcome, Results, load
 from bench.rivals import default_programs
 from bench.ruler import BUILD, HERE, BenchError, build, find, servers
 from bench.table import machine, measured, tables, targets

@@ -8,7 +8,7 @@ from itertools import groupby
 from bench.cases import Case, Subject, Unit
 from bench.gateways import REFERENCE
 from bench.loads import Sample
-from bench.results import Failure, Results
+from bench.outcomes import Failure, Results
 from bench.targets import TARGETS
 
 _WIDTHS = (40, 14, 7, 15, 10, 10, 8, 9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.results import Results
+from bench.outcomes import Results
 
 _NGINX = "nginx"
 _ECHO_1 = "echo 128 B, 1 connection"

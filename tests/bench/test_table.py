@@ -9,7 +9,7 @@ import pytest
 from bench import page
 from bench.cases import Case, Subject, Unit, all_cases
 from bench.loads import Sample, read_gwbench, read_s_time, read_wrk
-from bench.results import Failure, Results, load
+from bench.outcomes import Failure, Results, load
 from bench.ruler import BenchError
 from bench.table import number, tables, targets
 from bench.targets import TARGETS, Target
