@@ -8,6 +8,7 @@ answer), the Close codes sent to the client and to the server (RFC 6455 section 
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 
@@ -107,7 +108,7 @@ class Cause(Enum):
     FULL = Answer("full", _G, 503, 0, 0, _WARN, "too many connections")
     INTERNAL = Answer("internal", _G, 500, 1011, 1011, _WARN, "internal error")
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The metric label and the word in the access log."""
         return self.value.label

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from wsgate.acme.places import AcmePlaces
 from wsgate.causes import Cause, Side
 from wsgate.config.model import PathKind, ProxyTarget, RelayKind, Route
 from wsgate.downstream.http_end import HttpEnd
@@ -82,7 +83,7 @@ class Exchange:
         self._note_request(head)
         try:
             self.target = self._read_target(head)
-            if self._answers_authority(head):
+            if self.plan.acme is not None and self._answers_authority(self.plan.acme, head):
                 return
             self._serve(self._match(head), head)
         except HeadError as error:
@@ -95,10 +96,9 @@ class Exchange:
             raise HeadError(Cause.MISDIRECTED, f"{head.host} is not a name of the certificate that was served")
         return parse_target(head.target)
 
-    def _answers_authority(self, head: RequestHead) -> bool:
+    def _answers_authority(self, acme: AcmePlaces, head: RequestHead) -> bool:
         """Whether this is an ACME authority that asks for an answer which lies ready; it is given before any route."""
-        acme = self.plan.acme
-        answer = acme.answer(self.target.raw_path) if acme is not None else b""
+        answer = acme.answer(self.target.raw_path)
         if answer and head.method == b"GET":
             self.give(text_answer(200, answer.decode("ascii")), Cause.DONE)
         return bool(answer) and head.method == b"GET"
@@ -128,7 +128,7 @@ class Exchange:
         if route.methods and head.method.decode("ascii") not in route.methods:
             self.give(error_answer(Cause.METHOD, route.methods), Cause.METHOD)
             return
-        if not self._shows_certificate(route):
+        if route.client_certs and not self._shows_certificate(route):
             self.give(
                 error_answer(Cause.FORBIDDEN), Cause.FORBIDDEN, "no client certificate that the route lets through"
             )
@@ -143,9 +143,7 @@ class Exchange:
     def _shows_certificate(self, route: Route) -> bool:
         """Whether the client has shown, in the handshake, a certificate that the route asks for."""
         certificate = self.connection.tls.certificate
-        return (
-            not route.client_certs or certificate is not None and not certificate.facts.isdisjoint(route.client_certs)
-        )
+        return certificate is not None and not certificate.facts.isdisjoint(route.client_certs)
 
     def _own_answer(self, match: Match, head: RequestHead) -> Answer:
         """What a route answers without asking a server."""

@@ -19,14 +19,15 @@ class Backpressure:
     last bytes before the leg closes.
     """
 
-    __slots__ = ("_leg", "_stall", "_stuck", "source")
+    __slots__ = ("_leg", "_stall", "_stuck", "_wheel", "source")
 
     def __init__(self, leg: Leg, wheel: TimerWheel, stuck: Callable[[], None]) -> None:
         self._leg = leg
         self._stuck = stuck
         #: What makes the bytes that are sent now.
         self.source: Producer | None = None
-        self._stall = Deadline(wheel)
+        self._wheel = wheel
+        self._stall: Deadline | None = None  # made when a client does not keep up for the first time
 
     def start(self) -> None:
         """Hear from the leg."""
@@ -35,7 +36,8 @@ class Backpressure:
     def stop(self) -> None:
         """The leg is gone or belongs to somebody else."""
         self.source = None
-        self._stall.drop()
+        if self._stall is not None:
+            self._stall.drop()
         self._leg.unregisterProducer()
 
     def feed_from(self, source: Producer | None) -> None:
@@ -47,25 +49,28 @@ class Backpressure:
     # What the leg tells
 
     def pauseProducing(self) -> None:
+        if self._stall is None:
+            self._stall = Deadline(self._wheel)
         if not self._stall.active:
-            self._watch()
+            self._watch(self._stall)
         if self.source is not None:
             self.source.pauseProducing()
 
     def resumeProducing(self) -> None:
-        self._stall.drop()
+        if self._stall is not None:
+            self._stall.drop()
         if self.source is not None:
             self.source.resumeProducing()
 
     def stopProducing(self) -> None:
         return
 
-    def _watch(self) -> None:
+    def _watch(self, stall: Deadline) -> None:
         taken = self._leg.sent - self._leg.queued
-        self._stall.set(SEND_TIMEOUT, lambda: self._look(taken))
+        stall.set(SEND_TIMEOUT, lambda: self._look(stall, taken))
 
-    def _look(self, taken: int) -> None:
+    def _look(self, stall: Deadline, taken: int) -> None:
         if self._leg.sent - self._leg.queued != taken:
-            self._watch()
+            self._watch(stall)
         else:
             self._stuck()

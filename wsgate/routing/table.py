@@ -113,7 +113,7 @@ class _Locations:
 class RouteTable:
     """The routes of one listener, ready to be asked; never changes."""
 
-    __slots__ = ("_default", "_names", "_wildcards")
+    __slots__ = ("_default", "_has_hosts", "_names", "_wildcards")
 
     def __init__(self, routes: Sequence[Route]) -> None:
         """``routes`` are in the order of the file.  Raises ValueError for a regular path that was not compiled."""
@@ -125,6 +125,7 @@ class RouteTable:
             for host in dict.fromkeys(map(_plain_host, route.hosts)):
                 groups.setdefault(host, []).append(route)
         self._default = _Locations(default)
+        self._has_hosts = bool(groups)
         # ``*.example.org`` is kept as ``.example.org``, the part that a look-up cuts from the host.
         self._wildcards = {host[1:]: _Locations(group) for host, group in groups.items() if host.startswith("*.")}
         self._names = {host: _Locations(group) for host, group in groups.items() if not host.startswith("*.")}
@@ -140,11 +141,10 @@ class RouteTable:
         ``host`` has no port and may be empty; ``path`` is decoded and normalised; ``websocket`` says that the request
         asks for an upgrade to WebSocket.
         """
-        return self._locations(host).choose(path, websocket)
+        locations = self._locations(host) if self._has_hosts else self._default
+        return locations.choose(path, websocket)
 
     def _locations(self, host: str) -> _Locations:
-        if not self._names and not self._wildcards:
-            return self._default
         host = _plain_host(host)
         named = self._names.get(host)
         if named is not None:

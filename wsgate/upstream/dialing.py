@@ -98,7 +98,8 @@ class Dialling:
         while (state := self._chosen()) is not None:
             self.tries += 1
             self.state = state
-            self._stop_waiting()
+            if self._waiting is not None:
+                self._stop_waiting()
             idle = self._members.idle.take(state.name) if self._reuse else None
             if idle is not None:
                 self._tell_connected(idle, state, reused=True)

@@ -68,6 +68,7 @@ class ServerEnd:
         "_reader",
         "_received",
         "_request_sent",
+        "_seen",
         "_timeout",
         "leg",
     )
@@ -83,6 +84,7 @@ class ServerEnd:
         self._chunked = False
         self._request_sent = False
         self._received = leg.received
+        self._seen = (0, 0)
         self._deadline = Deadline(wheel)
 
     # The request
@@ -211,16 +213,16 @@ class ServerEnd:
     # Deadline
 
     def _arm(self) -> None:
-        seen = self._moved()
-        self._deadline.set(self._timeout, lambda: self._look(seen))
+        self._seen = self._moved()
+        self._deadline.set(self._timeout, self._look)
 
     def _moved(self) -> tuple[int, int]:
         """Bytes that came from the server, and that it (or its kernel) took."""
         return self.leg.received, self.leg.sent - self.leg.queued
 
-    def _look(self, seen: tuple[int, int]) -> None:
+    def _look(self) -> None:
         # A leg that is paused waits for the client, as does a request whose body is still on its way.
-        if self._moved() != seen or self.leg.paused or not (self._request_sent or self.leg.queued):
+        if self._moved() != self._seen or self.leg.paused or not (self._request_sent or self.leg.queued):
             self._arm()
         elif self.leg.queued:
             self._fail(Cause.SERVER_STUCK, f"nothing of the request taken within {self._timeout:g} s")
