@@ -78,6 +78,19 @@ def test_a_client_in_the_middle_of_a_message_is_not_held(make_rig: MakeRig) -> N
     assert rig.client.close_heard == (1011, Cause.SERVER_LOST.value.text) and not rig.searches
 
 
+def test_what_is_kept_for_the_next_server_is_counted(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.legs[-1].leave()
+    rig.client.text("before the news")
+    assert rig.relay.traffic().kept == len(rig.client.encode(TEXT, b"before the news"))
+    rig.server.leg.reset()
+    rig.settle()
+    rig.client.text("behind")
+    assert rig.relay.traffic().kept == len(rig.client.encode(TEXT, b"before the news")) + 12
+    rig.find()
+    assert rig.relay.traffic().kept == 0
+
+
 def test_a_server_that_only_ended_its_direction_is_let_go_at_once(make_rig: MakeRig) -> None:
     rig = make_rig()
     old = rig.server

@@ -141,6 +141,7 @@ def test_no_more_is_read_than_is_kept(make_rig: MakeRig) -> None:
         rig.client.text(message)
     rig.settle()
     assert rig.client.leg.paused and rig.client.leg.received < 200_000
+    assert 10_000 < rig.relay.traffic().kept < 200_000
     rig.find(room=1_000)
     rig.settle()
     assert rig.server.messages == messages

@@ -232,6 +232,19 @@ def test_the_old_server_is_cut_off_where_it_does_not_close() -> None:
     assert not rig.endings
 
 
+def test_what_is_kept_for_either_side_is_counted() -> None:
+    """Messages that are not complete, what is held back, and what a peer does not take."""
+    rig = Rig(limits(messages_per_second=1, messages_burst=1, limit_action="wait"), room=300).start()
+    assert rig.relay.traffic().kept == 0
+    rig.server.leg.arrive(frames.encode(frames.TEXT, bytes(5_000), mask=b"")[:-1])
+    assert rig.relay.traffic().kept == 4_999
+    rig.client.reads = False
+    rig.server.leg.arrive(bytes(1))
+    assert rig.relay.traffic().kept == rig.client.leg.queued > 4_500
+    rig.client.leg.arrive(frames.encode(frames.TEXT, b"first") * 3)
+    assert rig.relay.traffic().kept - rig.client.leg.queued == 11, "the third: the second was one too many already"
+
+
 def test_nothing_of_its_handshake_stays_with_an_open_websocket() -> None:
     """autobahn would keep both heads and 60 attributes more, of 3 kB on each leg."""
     rig = Rig(compression="client", offers_deflate=True, subprotocol="chat").start()

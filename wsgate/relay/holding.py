@@ -214,6 +214,7 @@ class HoldingFrames(Frames):
 
     def traffic(self) -> Traffic:
         traffic = super().traffic()
+        traffic.kept += self.kept.size + len(self._late)
         traffic.frames_out += self._before.frames_out
         traffic.messages_out += self._before.messages_out
         return traffic

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from wsgate.causes import Cause, Side
 from wsgate.config.model import Route
 from wsgate.relay.autobahn_legs import factories
-from wsgate.relay.interfaces import Ending, Redial, WebSocketLegs
+from wsgate.relay.interfaces import Ending, Redial, Traffic, WebSocketLegs
 from wsgate.relay.loss import has_left, is_leaving
 from wsgate.relay.message_side import Hold, MessageSide
 from wsgate.relay.messages import Messages
@@ -192,6 +192,11 @@ class HoldingMessages(Messages):
 
     def inject(self, side: Side, frame: bytes) -> bool:
         return not (side is Side.SERVER and self.kept.is_held) and super().inject(side, frame)
+
+    def traffic(self) -> Traffic:
+        traffic = super().traffic()
+        traffic.kept += self.kept.size
+        return traffic
 
     # The return
 

@@ -182,7 +182,7 @@ class Messages:
         return Traffic(
             bytes_in=leg.received,
             bytes_out=leg.sent,
-            kept=leg.queued + self._server.leg.queued,
+            kept=leg.queued + talk.kept + self._server.leg.queued + self._server.talk.kept,
             frames_in=talk.frames,
             frames_out=talk.frames_sent,
             messages_in=talk.messages,

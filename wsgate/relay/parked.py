@@ -34,6 +34,11 @@ class ParkedLeg:
         self._size = 0
         self._gone = False
 
+    @property
+    def size(self) -> int:
+        """Bytes that were written."""
+        return self._size
+
     def take(self) -> bytes:
         """All that was written."""
         kept, self._kept = b"".join(self._kept), []
@@ -93,6 +98,11 @@ class Kept:
     def is_held(self) -> bool:
         """Whether there is no server now."""
         return self._leg is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait for the next server."""
+        return self._leg.size if self._leg is not None else 0
 
     @property
     def is_whole(self) -> bool:

@@ -197,6 +197,11 @@ class Talk(Speech):
         """Whether what has come so far ends between two messages."""
         return not (self.inside_message or self.current_frame is not None or self.data or self._rest)
 
+    @property
+    def kept(self) -> int:
+        """Bytes of what has come and has not been told: the part of a message, and what waits while this is held."""
+        return len(self._message) + len(self.data) + len(self._rest)
+
     # Frames
 
     def onFrameBegin(self) -> None:
