@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.balance.groups import group, named, server
-from wsgate.balance.rebalancing import AWAY, PATIENCE, Load, Rebalance, serving
+from wsgate.balance.rebalancing import AWAY, PATIENCE, PROOF, Load, Rebalance, serving
 
 
-def test_only_servers_of_which_nothing_bad_is_known_take_part() -> None:
+def test_only_servers_in_order_take_part() -> None:
     made = group(server("a"), server("b", drain=True), server("c", down=True), server("d", backup=True), server("e"))
     named(made, "e").failed(0.0)
-    assert serving(made.states, 100.0) == [named(made, "a")]
+    assert serving(made.states, 5.0) == [named(made, "a")]
+    assert serving(made.states, 11.0) == [named(made, "a"), named(made, "e")]
 
 
 def loads(*counts: int, **options: float) -> list[Load]:
@@ -89,6 +90,30 @@ def test_one_that_was_away_between_two_looks_is_noticed() -> None:
     found[2] = replace(found[2], since=2.5)
     assert rebalance.look(found, 100.0, 3.0) == []
     assert len(rebalance.look(found, 100.0, 4.0)) == 4
+
+
+def test_one_that_failed_is_tried_with_one_connection_before_more_are_moved() -> None:
+    """It may be as dead as before: clients must not be sent away for nothing."""
+    found = loads(6, 6, 0)
+    found[2] = replace(found[2], unproven=True)
+    rebalance = joined(found)
+    assert len(rebalance.look(found, 100.0, 1.0)) == 1
+    assert rebalance.look(found, 100.0, 2.0) == rebalance.look(found, 100.0, 5.0) == []
+    assert len(rebalance.look(found, 100.0, 1.0 + PROOF)) == 1
+    well = loads(6, 5, 1)
+    assert len(rebalance.look(well, 100.0, 2.0 + PROOF)) == 3
+
+
+def test_one_that_warms_up_gets_its_share_as_it_grows() -> None:
+    found = [*loads(15, 15), Load("c", 0, 0.05, whole=1.0)]
+    rebalance = joined(found)
+    for step, weight in enumerate((0.05, 0.2, 0.5, 1.0), 1):
+        found[2] = replace(found[2], weight=weight)
+        givers = rebalance.look(found, 100.0, float(step))
+        found = [replace(load, conns=load.conns - givers.count(load.key)) for load in found]
+        found[2] = replace(found[2], conns=found[2].conns + len(givers))
+        assert found[2].conns == int(30 * weight / (2 + weight))
+    assert [load.conns for load in found] == [10, 10, 10]
 
 
 def test_patience_comes_to_an_end() -> None:

@@ -27,14 +27,21 @@ rebalance = 10
 
 
 def said(conns: int, weight: float = 1.0, leaving: int = 0, is_full: bool = False) -> dict[str, Any]:
-    return {"conns": conns, "weight": weight, "leaving": leaving, "is_full": is_full, "since": 0.0}
+    facts = {"conns": conns, "weight": weight, "leaving": leaving, "is_full": is_full}
+    return {**facts, "since": 0.0, "unproven": False, "whole": 1.0}
 
 
 def test_a_server_counts_where_all_workers_would_use_it_and_those_that_leave_add_up() -> None:
     one = {"a": said(9, leaving=2), "b": said(3, weight=0.5)}
     two = {"a": said(9, leaving=1), "b": said(3), "c": said(0)}
-    assert merged([one, two]) == [Load("a", 9, 1.0, 3), Load("b", 3, 0.5)]
+    assert merged([one, two]) == [Load("a", 9, 1.0, 3, whole=1.0), Load("b", 3, 0.5, whole=1.0)]
     assert merged([]) == []
+
+
+def test_a_server_that_one_worker_has_found_well_is_well() -> None:
+    one, two = {"a": {**said(1), "unproven": True}}, {"a": said(1)}
+    assert not merged([one, two])[0].unproven
+    assert merged([one, one])[0].unproven
 
 
 def test_the_oldest_of_all_workers_come_first() -> None:

@@ -38,9 +38,11 @@ class Movable:
                     state.name: {
                         "conns": state.conns,
                         "weight": state.weight,
+                        "whole": state.server.weight,
                         "leaving": leaving[name, state.name],
                         "is_full": not state.has_place(),
                         "since": max(0.0, state.warm_from),
+                        "unproven": bool(state.fails) and members.options.probe is None,
                     }
                     for state in among
                 }

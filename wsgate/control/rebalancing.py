@@ -87,6 +87,8 @@ def merged(answers: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[Load]:
             sum(answer[name]["leaving"] for answer in answers),
             any(answer[name]["is_full"] for answer in answers),
             max(answer[name]["since"] for answer in answers),
+            all(answer[name]["unproven"] for answer in answers),
+            answers[0][name]["whole"],
         )
         for name in sorted(names)
     ]
