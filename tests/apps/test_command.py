@@ -45,7 +45,7 @@ def running(kind: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], s
 def told(websocket: ClientConnection, kind: str) -> dict[str, object]:
     """The next message of the type ``kind``."""
     while True:
-        message = json.loads(websocket.recv(timeout=10))
+        message = json.loads(websocket.recv(timeout=60))
         if message["type"] == kind:
             return message
 
@@ -54,22 +54,22 @@ def test_echo_answers_on_any_path_until_ctrl_c() -> None:
     with running("echo") as (process, address):
         with connect(f"{address}blahblah") as websocket:
             websocket.send("hello")
-            assert websocket.recv(timeout=10) == "hello"
+            assert websocket.recv(timeout=60) == "hello"
             websocket.send(b"\x00\xff")
-            assert websocket.recv(timeout=10) == b"\x00\xff"
+            assert websocket.recv(timeout=60) == b"\x00\xff"
             process.send_signal(signal.SIGINT)
             with pytest.raises(ConnectionClosed) as closed:
-                websocket.recv(timeout=10)
+                websocket.recv(timeout=60)
         assert closed.value.rcvd is not None
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "the server stops")
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stdout is not None
         assert process.stdout.read() == ""
 
 
 def test_a_browser_address_gets_a_short_text() -> None:
     with running("echo") as (_, address), pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(address.replace("ws:", "http:"), timeout=10)
+        urllib.request.urlopen(address.replace("ws:", "http:"), timeout=60)
     assert refused.value.code == 426
     assert "This is a WebSocket server (echo)" in refused.value.read().decode()
 
@@ -127,7 +127,7 @@ def _read_moves(websocket: ClientConnection, moves: int) -> int:
     """Read so many moves; the number of players that was told between them, or 2."""
     players = 2
     while moves:
-        message = json.loads(websocket.recv(timeout=20))
+        message = json.loads(websocket.recv(timeout=60))
         moves -= message["type"] == "painted"
         players = message.get("players", players)
     return players
@@ -142,7 +142,7 @@ def test_a_taken_port_is_an_error_in_one_line() -> None:
     with running("echo") as (_, address):
         port = address.rstrip("/").rpartition(":")[2]
         command = [*PROGRAM, "echo", "--port", port]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 1
     assert second.stderr.startswith("Error: ")
     assert second.stderr.count("\n") == 1

@@ -96,10 +96,10 @@ def test_a_unix_socket_is_served_closed_with_1001_and_taken_over_from_a_killed_p
             try:
                 with until(lambda: _open(path), "the app answers on its unix socket") as websocket:
                     websocket.send("hello")
-                    assert websocket.recv(timeout=10) == "hello"
+                    assert websocket.recv(timeout=60) == "hello"
                     assert path.stat().st_mode & 0o777 == 0o660
                     os.kill(process.pid, end)
-                    process.wait(10)
+                    process.wait(60)
                     until(lambda w=websocket: _is_closed(w), "the close has arrived")
                 assert (websocket.close_code or 1006) == code
             finally:

@@ -14,7 +14,7 @@ def test_states_are_told_in_datagrams(tmp_path: Path) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
-        manager.settimeout(5)
+        manager.settimeout(30)
         notify = Notify({"NOTIFY_SOCKET": path}, 7, lambda: 1.5)
         for tell, expected in (
             (lambda: notify.ready("fine"), "READY=1\nSTATUS=fine"),

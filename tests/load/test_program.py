@@ -20,7 +20,8 @@ def run(tmp_path: Path, *arguments: str) -> Report:
 
 def check_flat(report: Report) -> None:
     assert abs(report.fds_after - report.fds_before) <= 2, "descriptors are not flat"
-    assert report.rss_after <= report.rss_before * 1.05, "memory does not come back"
+    # Less than two hundred clients with a buffer each would leave behind, more than an allocator's luck.
+    assert report.rss_after - report.rss_before < 6 << 20, "memory does not come back"
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -65,7 +66,8 @@ def test_idle_connections_cost_no_more_with_time(tmp_path: Path) -> None:
     """Row 53: twelve rounds of pings to both ends."""
     report = run(tmp_path, "idle", "--sockets", "100", "--times", "12", "--ping", "150ms", "--rate", "50")
     assert report.totals.pings >= 12 * 100
-    assert max(report.rounds[6:]) - report.rounds[3] < 1 << 20
+    # An arena of the allocator is a MiB.
+    assert max(report.rounds[6:]) - report.rounds[3] < 3 << 20
     check_flat(report)
 
 

@@ -167,7 +167,7 @@ def by_nginx(scenario: Scenario, directory: Path) -> str:
             return picks(scenario, f"ws://127.0.0.1:{port}/", ended)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def compare(scenario: Scenario, directory: Path) -> tuple[str, str]:
