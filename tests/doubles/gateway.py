@@ -168,7 +168,9 @@ def start(text: str, directory: Path, *, environment: dict[str, str] | None = No
     def listens() -> bool:
         assert process.poll() is None, f"the gateway ended with {process.returncode}\n{gateway.log}"
         try:
-            found = processes.listening(process.pid)
+            # The demo servers of several workers have a process of their own.
+            pids = (process.pid, *processes.children(process.pid))
+            found = set().union(*(processes.listening(pid) for pid in pids))
             return bool(found) and wanted <= found and processes.catches(process.pid, signal.SIGUSR1)
         except OSError:  # it ends just now; the next look has its exit code
             return False

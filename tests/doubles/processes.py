@@ -40,6 +40,11 @@ def catches(pid: int, number: signal.Signals) -> bool:
     return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that were started by this one and are there now."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def listening(pid: int) -> set[int | str]:
     """The TCP ports and the paths of unix sockets that the process listens on."""
     own = {name[8:-1] for name in descriptors(pid) if name.startswith("socket:[")}
