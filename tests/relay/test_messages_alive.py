@@ -77,6 +77,19 @@ def test_any_frame_is_life_even_without_a_pong() -> None:
     assert not rig.endings and not rig.client.leg.aborted
 
 
+@pytest.mark.parametrize("bounds", [{"ping_interval": 10, "ping_timeout": 4}, {"idle_timeout": 10}])
+def test_a_peer_that_needs_long_for_a_frame_is_alive(bounds: dict[str, float]) -> None:
+    """It can answer no ping before the end of it."""
+    rig = Rig(limits(**bounds)).start()
+    rig.client.reads = False
+    frame = frames.encode(frames.BINARY, bytes(100))
+    for at in range(len(frame)):
+        rig.client.leg.arrive(frame[at : at + 1])
+        rig.wait(1)
+    assert rig.server.messages == [bytes(100)]
+    assert not rig.endings and not rig.client.leg.aborted
+
+
 def test_a_relayed_ping_asks_for_life_in_our_place() -> None:
     """A peer may answer only the latest ping: the other side must get its pong."""
     rig = Rig(limits(ping_interval=10, ping_timeout=6)).start()

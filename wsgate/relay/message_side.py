@@ -281,7 +281,8 @@ class MessageSide:
         return not (self.shut or self.gone or self.failed or self._held & Hold.NOT_STARTED)
 
     def life(self) -> int:
+        """Any byte is life, since a peer in the middle of a frame cannot answer."""
         if self._held or self.leg.queued:
             # It may have said something that was not read, or be busy reading what the ping is queued behind.
             self._blind += 1
-        return self.talk.frames + self._blind
+        return self.leg.received + self._blind

@@ -65,7 +65,7 @@ class Messages:
         self._wheel: TimerWheel = legs.wheel
         self._client = self._client_side(legs.client)
         self._server = self._server_side(legs.server)
-        self._watch = Watch(legs.wheel, legs.limits, self._data_frames, self._watched)
+        self._watch = Watch(legs.wheel, legs.limits, self._data, self._watched)
         self.closing = Closing(
             self._client, self._server, legs.wheel, legs.limits.close_timeout, self._begun, legs.over
         )
@@ -191,9 +191,11 @@ class Messages:
             rtt_server=self._server.rtt,
         )
 
-    def _data_frames(self) -> int:
+    def _data(self) -> int:
+        """Changes with every data frame, and while a long one comes; pings are no activity."""
         client, server = self._client.talk, self._server.talk
-        return client.frames - client.controls + server.frames - server.controls
+        frames = client.frames - client.controls + server.frames - server.controls
+        return frames + client.begun + server.begun
 
     def _begun(self) -> None:
         """It ends."""

@@ -198,6 +198,11 @@ class Talk(Speech):
         return not (self.inside_message or self.current_frame is not None or self.data or self._rest)
 
     @property
+    def begun(self) -> int:
+        """Bytes of the message that is not complete."""
+        return len(self._message)
+
+    @property
     def kept(self) -> int:
         """Bytes of what has come and has not been told: the part of a message, and what waits while this is held."""
         return len(self._message) + len(self.data) + len(self._rest)
