@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from signal import SIGTERM
 from threading import Lock
 from typing import Any
 
@@ -90,6 +91,47 @@ def test_a_server_has_never_more_than_its_most_however_many_come(start_gateway: 
     assert one.total + two.total == 120
     assert two.total > 10, "both are used"
     until(lambda: not any(one["open"] for one in workers(gateway)[0]["upstreams"]["servers"]), "free places")
+
+
+def _waiting(gateway: Gateway) -> int:
+    return int(workers(gateway)[0]["waiting"]["servers"])
+
+
+def test_layer_4_waits_for_a_place_too(start_gateway: StartGateway, serve: Serve) -> None:
+    server = serve(lambda wire: wire.send(wire.exactly(5)))
+    gateway = start_gateway(INI + "queue = 1 timeout=1h\n", servers=f"{server.address} max_conns=1")
+    wait_ready(gateway)
+    with gateway.connect("raw") as first:
+        server.wait_visits(1)
+        with gateway.connect("raw") as second:
+            until(lambda: _waiting(gateway) == 1, "who waits")
+            with gateway.connect("raw") as third:
+                third.expect_eof()
+            first.send(b"first")
+            second.send(b"after")
+            assert first.exactly(5) == b"first"
+            first.close()
+            assert second.exactly(5) == b"after"
+    until(lambda: _waiting(gateway) == 0, "an empty queue")
+    assert [record["cause"] for record in gateway.records(3)].count("no_server") == 1
+
+
+def test_who_waits_when_the_gateway_stops_gets_the_place_of_those_who_leave(
+    start_gateway: StartGateway, servers: list[WebSocketServer]
+) -> None:
+    text = INI.replace("workers = 2", "workers = 2\ndrain_timeout = 20s")
+    gateway = start_gateway(text + "queue = 9 timeout=1h\n", servers=f"{servers[0].address} max_conns=1")
+    wait_ready(gateway)
+    with open_client(gateway.url("web")) as client, gateway.connect("web") as wire:
+        wire.send(request("GET", "/", "Connection: close"))
+        until(lambda: _waiting(gateway) == 1, "who waits")
+        gateway.signal(SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
+        # The server speaks WebSocket alone, and says so.
+        assert read_answer(wire).status == 426
+    assert gateway.wait() in (0, -SIGTERM)
 
 
 # Stickiness
