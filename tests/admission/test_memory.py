@@ -67,6 +67,19 @@ def test_each_process_has_its_share(wanted: int | None, group: int, processes: i
     assert share(wanted, group, processes) == expected
 
 
+@pytest.mark.parametrize(
+    ("wanted", "processes", "common", "expected"),
+    [(1000, 4, 200, 400), (1000, 1, 200, 1000), (100, 4, 200, 100), (0, 4, 200, 0), (200, 4, 200, 200)],
+)
+def test_what_processes_share_counts_once(wanted: int, processes: int, common: int, expected: int) -> None:
+    assert share(wanted, 0, processes, common) == expected
+
+
+@pytest.mark.parametrize(("group", "expected"), [(1000, 800), (210, 207), (200, 200), (100, 100), (0, 0)])
+def test_a_small_control_group_leaves_room_for_what_a_process_begins_with(group: int, expected: int) -> None:
+    assert share(None, group, 1, 200) == expected
+
+
 def test_the_heaviest_go_first_and_no_more_than_needed() -> None:
     kept = [(5000, "a"), (9000, "b"), (LEAST - 1, "c"), (7000, "d"), (0, "e")]
     assert heaviest(kept, 1) == ["b"]

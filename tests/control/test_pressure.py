@@ -59,12 +59,12 @@ class _Doors:
 
 
 class _Process:
-    """One with ``max_memory`` 2000, which it shares with another one."""
+    """One with ``max_memory`` 1900, which it shares with another one, as it does 100 bytes: 1000 are its limit."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.used = 100
-        self.gateway = SimpleNamespace(max_memory=2000)
+        self.gateway = SimpleNamespace(max_memory=1900)
         self.registry = Registry()
         self.runtime: Any = SimpleNamespace(
             plan=SimpleNamespace(config=SimpleNamespace(gateway=self.gateway)),
@@ -154,7 +154,7 @@ def test_each_state_is_told_once_until_it_is_over(process: _Process) -> None:
 
 def test_a_reload_changes_the_limit_and_takes_it_away(process: _Process) -> None:
     process.look(990)
-    process.gateway.max_memory = 4000
+    process.gateway.max_memory = 3900
     process.memory.follow()
     process.look(990)
     assert process.memory.state is Pressure.NONE and process.memory.limit == 2000

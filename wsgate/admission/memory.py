@@ -18,8 +18,8 @@ REFUSE_AT = 0.95
 SHED_AT = 1.0
 GAP = 0.05
 
-#: Of what a control group may have, the part for those who carry traffic: the rest is for the kernel's socket buffers
-#: and the process that supervises.
+#: Of what a control group may have beyond what processes begin with, the part for those who carry traffic: the rest is
+#: for the kernel's socket buffers and the process that supervises.
 PART_OF_GROUP = 0.75
 
 #: Bytes below which a connection is never closed for memory: nothing would be won.
@@ -51,13 +51,14 @@ def excess(used: int, limit: int) -> int:
     return max(0, used - int(limit * (SHED_AT - GAP)))
 
 
-def share(wanted: int | None, group: int, processes: int) -> int:
+def share(wanted: int | None, group: int, processes: int, common: int = 0) -> int:
     """The limit of each of ``processes`` in bytes: of ``wanted`` for all, or with None of a control group's ``group``.
 
-    0 is no limit, for all three.
+    ``common`` is what each begins with, and shares with the others by its fork: it counts once, and whole for each.
+    0 is no limit, for all.
     """
-    total = int(group * PART_OF_GROUP) if wanted is None else wanted
-    return total // processes
+    total = min(group, common + int(max(0, group - common) * PART_OF_GROUP)) if wanted is None else wanted
+    return min(total, common + max(0, total - common) // processes)
 
 
 def heaviest(kept: Iterable[tuple[int, T]], wanted: int) -> list[T]:

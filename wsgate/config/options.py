@@ -79,7 +79,7 @@ _GATEWAY = (
         k.MEMORY,
         "auto",
         "Memory of all workers together, an equal part for each: from 95% on requests are refused, above it who keeps "
-        "most is closed. auto: three quarters of the control group's limit (MemoryMax= of systemd) where it has one.",
+        "most is closed. auto: three quarters of what its control group (MemoryMax= of systemd) leaves it, if limited.",
         "512m",
     ),
     (

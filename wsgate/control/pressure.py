@@ -67,6 +67,8 @@ class MemoryPressure:
         self._processes = processes
         self._used = resident if used is None else used
         self._group = group_limit() if group is None else group
+        # What a worker begins with is its parent's, as long as nobody writes to it.
+        self._common = self._used()
         self._timer: Timer | None = None
         self._told: set[int] = set()
         self._words: set[Pressure] = set()
@@ -76,7 +78,8 @@ class MemoryPressure:
 
     def follow(self) -> None:
         """Keep to the limit of the plan that is served now."""
-        self.limit = share(self._runtime.plan.config.gateway.max_memory, self._group, self._processes())
+        wanted = self._runtime.plan.config.gateway.max_memory
+        self.limit = share(wanted, self._group, self._processes(), self._common)
         if self._timer is None:
             self._look()
 
