@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,11 @@ from tests.doubles.peers import Script, ScriptedServer
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("same")
+
+# The soft limit is low on some machines; tests with thousands of connections are not about it.
+_now, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 < _now < 20_000:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20_000 if _most < 0 else min(_most, 20_000), _most))
 
 StartGateway = Callable[..., Gateway]
 Serve = Callable[..., ScriptedServer]

@@ -40,7 +40,7 @@ def gateway(request: pytest.FixtureRequest, start_gateway: StartGateway) -> Iter
 def say(gateway: Gateway, *lines: bytes) -> list[dict[str, object]]:
     """The answers to lines on one connection."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(str(gateway.directory / "state" / "control.sock"))
         sock.sendall(b"".join(line + b"\n" for line in lines))
         with sock.makefile("rb") as answers:

@@ -133,7 +133,7 @@ def test_clients_that_keep_too_much_are_closed_and_all_others_go_on(observed: Ob
         found = until(lambda: causes(gateway, "memory"), "records of those who were closed")
         assert {record["route"] for record in found} == {"push"}
         assert all(lives(wire) for wire in spared)
-    until(lambda: all(one["state"] == "enough" for one in memory(gateway)), "enough memory", timeout=20.0)
+    until(lambda: all(one["state"] == "enough" for one in memory(gateway)), "enough memory", timeout=60.0)
     assert page(gateway) == "home"
     assert "memory is too short" in gateway.log
 
@@ -156,7 +156,7 @@ def test_a_client_whose_server_does_not_read_gets_its_close(observed: Observed, 
         for wire in wires:
             _fill(wire)
         limit(gateway, -16 * MiB)
-        told = until(lambda: [wire for wire in wires if _close_code(wire) == 1013], "Close frames", timeout=20.0)
+        told = until(lambda: [wire for wire in wires if _close_code(wire) == 1013], "Close frames", timeout=60.0)
         assert told
     until(lambda: [one for one in causes(gateway, "memory") if one["close_code"] == 1013], "their records")
 
