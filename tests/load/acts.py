@@ -39,17 +39,17 @@ async def reload(load: Load, number: int) -> None:
 
 
 async def kill(load: Load, number: int) -> None:
-    """A worker dies: its WebSockets are cut, no others, and another one takes its place within a second."""
+    """A worker dies: its WebSockets are cut, no others, and another one takes its place in time (``--within``)."""
     workers = await load.workers()
     victim = workers[number % len(workers)]
     before, cut = sum(one.open for one in load.sockets), load.totals.cut
     load.report.expected_cut += victim["relayed"]
     os.kill(victim["pid"], signal.SIGKILL)
     loop = asyncio.get_running_loop()
-    end = loop.time() + 1.0
+    end = loop.time() + load.options.within
     while victim["pid"] in (pids := [one["pid"] for one in await load.workers()]) or len(pids) < len(workers):
         if loop.time() > end:
-            load.report.failures.append("no successor within a second")
+            load.report.failures.append(f"no successor within {load.options.within:g} s")
             break
     await asyncio.sleep(0.2)
     gone = before - sum(one.open for one in load.sockets)

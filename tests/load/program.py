@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--times", type=int, default=20)
     found.add_argument("--workers", type=int, default=2)
     found.add_argument("--pause", type=float, default=0.05, help="seconds between two times")
+    found.add_argument("--within", type=float, default=1.0, help="seconds for the successor of a killed worker")
     found.add_argument("--spread", default="1s", help="close_spread of the gateway")
     found.add_argument("--ping", default="20s", help="ping_interval of the gateway")
     return found

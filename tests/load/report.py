@@ -22,6 +22,7 @@ class Report:
     totals: Totals
     probes: int = 0
     probes_refused: int = 0
+    probes_cut: int = 0  # before the answer was whole
     failures: list[str] = field(default_factory=list)
     rss_before: int = 0
     rss_after: int = 0
@@ -52,6 +53,8 @@ class Report:
             found.append(f"{totals.cut_inside} connections cut inside a frame")
         if self.probes_refused or totals.refused:
             found.append(f"{self.probes_refused} probes and {totals.refused} WebSockets refused")
+        if self.probes_cut and self.what != "kill":
+            found.append(f"{self.probes_cut} probes cut")
         # What a killed worker had not written yet is lost with it.
         if not totals.opened - self.expected_cut <= self.records <= totals.opened:
             found.append(f"{self.records} access records for {totals.opened} WebSockets")

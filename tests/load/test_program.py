@@ -30,7 +30,7 @@ def test_reloads_lose_repeat_and_reorder_nothing_and_refuse_nobody(tmp_path: Pat
 
 
 def test_a_killed_worker_takes_only_its_own_connections_along(tmp_path: Path) -> None:
-    run(tmp_path, "kill", "--sockets", "100", "--times", "2", "--pause", "1.2")
+    run(tmp_path, "kill", "--sockets", "100", "--times", "2", "--pause", "1.2", "--within", "10")
 
 
 def test_more_and_fewer_workers_close_nothing(tmp_path: Path) -> None:
