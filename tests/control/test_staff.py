@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from wsgate.control.backoff import YOUNG
 from wsgate.control.hand import APPS, CONTROL, State
-from wsgate.control.staff import Staff
+from wsgate.control.staff import AGAIN, Staff
 
 
 class Process:
@@ -43,12 +43,15 @@ class Process:
 class World:
     def __init__(self, workers: int = 2, others: tuple[int, ...] = (CONTROL,)) -> None:
         self.clock = Clock()
+        self.full = False
         self.forked: list[int] = []
         self.ended: list[int] = []
         self.staff = Staff(self.clock, self._begin, lambda hand: self.ended.append(hand.number))
         self.staff.want(workers, others)
 
     def _begin(self, number: int) -> Any:
+        if self.full:
+            raise BlockingIOError("no more processes")
         self.forked.append(number)
         return Process(number, self.clock)
 
@@ -150,6 +153,27 @@ def test_who_is_drained_has_a_successor_before_it_has_ended() -> None:
     old.end()
     world.clock.advance(60)
     assert world.serving == [CONTROL, 2, 3]
+
+
+def test_where_the_system_has_no_room_it_is_tried_again() -> None:
+    world = World()
+    world.clock.advance(YOUNG)
+    world.full = True
+    world.process(1).end()
+    world.clock.advance(0)
+    world.clock.advance(AGAIN)
+    assert world.serving == [CONTROL, 2]
+    world.full = False
+    world.clock.advance(AGAIN)
+    assert world.serving == [CONTROL, 1, 2]
+
+
+def test_demo_servers_that_are_wanted_no_more_do_not_come_back() -> None:
+    world = World(1, (CONTROL, APPS))
+    world.crash(APPS, 2)
+    world.staff.want(1, {CONTROL})
+    world.clock.advance(60)
+    assert world.serving == [CONTROL, 1]
 
 
 def test_at_the_end_nobody_is_replaced() -> None:

@@ -202,15 +202,19 @@ class Crew:
         sockets = dict(self._sockets) if number != CONTROL else {}
         main = serve if number != CONTROL else control
         inherited = Inheritance(number, row, self._current(), plan, sockets, self._board, self._wall)
-        return Hand.fork(
-            number,
-            row,
-            self._reactor,
-            lambda link, reactor: main(inherited, link, reactor),
-            sockets.values(),
-            started=self._look_whether_begun,
-            heard=self._heard if number == CONTROL else says_nothing,
-        )
+        try:
+            return Hand.fork(
+                number,
+                row,
+                self._reactor,
+                lambda link, reactor: main(inherited, link, reactor),
+                sockets.values(),
+                started=self._look_whether_begun,
+                heard=self._heard if number == CONTROL else says_nothing,
+            )
+        except OSError:
+            self._board.give_row_back(row)
+            raise
 
     def _heard(self, order: str, facts: Any) -> Any:
         """What the control process found, or asks of the workers."""

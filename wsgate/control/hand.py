@@ -43,6 +43,11 @@ class State(Enum):
     STOPPING = "stopping"
 
 
+def name_of(number: int) -> str:
+    """What the log calls the process in a place."""
+    return _NAMES.get(number) or f"worker {number}"
+
+
 def says_nothing(order: str, facts: Any) -> None:
     """What is heard of a child that has nothing to tell.  Raises LinkError."""
     raise LinkError(f"a worker does not say {order}")
@@ -92,7 +97,7 @@ class Hand:
     @property
     def name(self) -> str:
         """What the log calls it."""
-        return _NAMES.get(self.number) or f"worker {self.number}"
+        return name_of(self.number)
 
     @property
     def linked(self) -> bool:

@@ -11,9 +11,13 @@ from typing import Any
 from twisted.logger import Logger
 
 from wsgate.control.backoff import Backoff
-from wsgate.control.hand import APPS, CONTROL, Hand, State
+from wsgate.control.hand import APPS, CONTROL, Hand, State, name_of
+from wsgate.errors import WsgateError
 
 _log = Logger("wsgate.control")
+
+#: Seconds until a process is tried again that could not even be forked.
+AGAIN = 1.0
 
 #: Places are numbered below this.
 _MOST = 1000
@@ -87,6 +91,8 @@ class Staff:
         if self._stopping or self._held:
             return
         workers, others = self._wanted
+        for number in [number for number in self._waiting if number <= 0 and number not in others]:
+            self._cancel(number)
         present = {hand.number for hand in self._hands if hand.state is State.SERVING} | self._waiting.keys()
         missing = others - present
         if APPS in missing:
@@ -111,7 +117,15 @@ class Staff:
         _log.info("{name} takes nothing new, it ends with its last connection", name=hand.name)
 
     def _fork(self, number: int) -> None:
-        hand = self._begin(number)
+        try:
+            hand = self._begin(number)
+        except (OSError, WsgateError) as error:
+            # The system, or the board, has no room for another process now.
+            delay = max(AGAIN, self.backoff.ended(number, 0.0))
+            text = "{name} cannot be started: {why}; tried again in {delay:.1f} s"
+            _log.error(text, name=name_of(number), why=error, delay=delay)
+            self._waiting[number] = self._reactor.callLater(delay, self._due, number)
+            return
         self._hands.append(hand)
         hand.ended.addCallback(self._ended)
 
