@@ -112,7 +112,7 @@ def proxy(name, workdir=None, **opts):
 
 
 @contextlib.contextmanager
-def process(argv, env=None, ready="ready", timeout=15, log=None):
+def process(argv, env=None, ready="ready", timeout=60, log=None):
     """Run a helper process that prints a line `ready`; terminate it by pid afterwards."""
     p = subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=log or subprocess.DEVNULL, text=True, env=env, start_new_session=True

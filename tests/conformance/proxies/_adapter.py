@@ -56,7 +56,7 @@ def parser():
     st.add_argument("--tcp-port", type=int, help="L4 plain listener")
     st.add_argument("--tcp-backend", type=hostports, default=[], help="its backends (round robin)")
     st.add_argument("--tcps-port", type=int, help="L4 listener that ends TLS, then plain TCP to --tcp-backend")
-    st.add_argument("--wait", type=float, default=15)
+    st.add_argument("--wait", type=float, default=60)
     for v in ("stop", "status"):
         sub.add_parser(v).add_argument("--workdir", required=True)
     sub.add_parser("version")
