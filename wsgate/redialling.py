@@ -24,6 +24,10 @@ from wsgate.wire.ws_handshake import Agreed, Upgrade, check_answer
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 
+#: Seconds for which a server must have kept the client for the next loss to count as a new one, if the hold lasts so
+#: long.  One that opens WebSockets only to close them, being too busy or about to stop, is asked no faster for it.
+SETTLED = 5.0
+
 
 class Handshake(NamedTuple):
     """How the WebSocket was opened: the whole request, what it offered, and what was agreed on."""
@@ -40,6 +44,7 @@ class Redialling:
         "_deadline",
         "_dialling",
         "_end",
+        "_found",
         "_handshake",
         "_members",
         "_pause",
@@ -49,6 +54,7 @@ class Redialling:
         "_state",
         "_timeout",
         "_timer",
+        "_until",
         "_wanted",
         "_why",
         "buffer",
@@ -79,16 +85,27 @@ class Redialling:
         self._deadline: Timer | None = None
         self._timer: Timer | None = None
         self._pause = FIRST_PAUSE
+        self._until = 0.0  # when it is too late
+        self._found: float | None = None  # when a server was found last
         self._why = ""
 
     # What the relay asks
 
     def begin(self, relay: Held) -> None:
+        wheel = self._runtime.wheel
+        now = wheel.seconds()
         self._relay = relay
         self._session.left()
-        self._pause = FIRST_PAUSE
-        self._deadline = self._runtime.wheel.after(self._timeout, self._too_late)
-        self._round()
+        is_new = self._found is None or now - self._found >= min(SETTLED, self._timeout)
+        if is_new:
+            self._pause = FIRST_PAUSE
+            self._until = now + self._timeout
+            self._why = ""
+        self._deadline = wheel.after(max(0.0, self._until - now), self._too_late)
+        if is_new:
+            self._round()
+        else:
+            self._round_later()
 
     def stop(self) -> None:
         self._relay = None
@@ -118,14 +135,18 @@ class Redialling:
         self._dialling = Dialling(self._runtime.dialer, self._members, self, self._wanted)
         self._dialling.next()
 
+    def _round_later(self) -> None:
+        """Again after a pause, which grows and differs, so that not all clients come at once."""
+        chance = 0.5 + int.from_bytes(self._runtime.random(2), "big") / 65_536
+        self._timer = self._runtime.wheel.after(self._pause * chance, self._round)
+        self._pause = min(LONGEST_PAUSE, self._pause * 1.5)
+
     def dial_failed(self, cause: Cause, detail: str) -> None:
-        """Nobody yet: again after a pause, which grows and differs, so that not all clients come at once."""
+        """Nobody yet."""
         self._why = detail
         self._dialling = None
         if self._relay is not None:
-            chance = 0.5 + int.from_bytes(self._runtime.random(2), "big") / 65_536
-            self._timer = self._runtime.wheel.after(self._pause * chance, self._round)
-            self._pause = min(LONGEST_PAUSE, self._pause * 1.5)
+            self._round_later()
 
     def connected(self, leg: Leg, state: ServerState, reused: bool) -> None:
         wheel, options = self._runtime.wheel, self._members.options
@@ -157,7 +178,9 @@ class Redialling:
         if agreed != self._handshake.agreed:
             self._refused("another subprotocol than before")
             return
-        state.succeeded(self._runtime.wheel.seconds())
+        self._found = self._runtime.wheel.seconds()
+        state.succeeded(self._found)
+        self._why = f"{state.server}: closed again at once"
         self._end = self._state = None
         leg, rest = end.release()
         self._session.moved(state)

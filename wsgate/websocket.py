@@ -21,7 +21,17 @@ class Session:
     The exchange that opened it, with the request's head, is let go: thousands of sessions are idle at a time.
     """
 
-    __slots__ = ("_connection", "_has_place", "_live", "_members", "_record", "_relay", "_since", "_state")
+    __slots__ = (
+        "_connection",
+        "_has_place",
+        "_live",
+        "_members",
+        "_record",
+        "_relay",
+        "_server_since",
+        "_since",
+        "_state",
+    )
 
     def __init__(
         self,
@@ -35,7 +45,7 @@ class Session:
         self._record = record
         self._members = members
         self._state = state
-        self._since = since
+        self._since = self._server_since = since
         self._has_place = True
         self._relay: Relay | None = None
         self._live: Live | None = None
@@ -58,13 +68,14 @@ class Session:
     def left(self) -> None:
         """The server is lost, the client is held."""
         now = self._connection.runtime.wheel.seconds()
-        self._members.closed(self._state, now, now - self._since, Ending(Cause.SERVER_LOST, Side.SERVER))
+        self._members.closed(self._state, now, now - self._server_since, Ending(Cause.SERVER_LOST, Side.SERVER))
         self._state.released()
         self._has_place = False
 
     def moved(self, state: ServerState) -> None:
         """Another server, whose place is taken, goes on."""
         self._state = state
+        self._server_since = self._connection.runtime.wheel.seconds()
         self._has_place = True
         self._record.server = str(state.server)
         if self._live is not None:
@@ -88,7 +99,8 @@ class Session:
         record.close_code, record.close_reason = ending.code, ending.reason
         record.cause, record.closed_by, record.detail = ending.cause.label, ending.closed_by.value, ending.detail
         if self._has_place:
-            self._members.closed(self._state, runtime.wheel.seconds(), record.duration, ending)
+            now = runtime.wheel.seconds()
+            self._members.closed(self._state, now, now - self._server_since, ending)
             self._state.released()
         runtime.log(record)
         self._relay = self._live = None

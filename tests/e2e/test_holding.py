@@ -147,7 +147,7 @@ COUNT = 200
 
 async def _restart_under(url: str, backend: Backend) -> tuple[list[Speaker], dict[int, int]]:
     """Speakers through the restart; and for each the first number that was begun after the loss."""
-    options = {"ping_interval": 0.5, "ping_timeout": 10, "proxy": None, "open_timeout": 30}
+    options = {"ping_interval": 0.5, "ping_timeout": 30, "proxy": None, "open_timeout": 30}
     speakers = [Speaker(name, await open_async(url, **options)) for name in range(COUNT)]  # type: ignore[arg-type]
     stop = asyncio.Event()
     listening = [asyncio.create_task(speaker.listen()) for speaker in speakers]
@@ -227,6 +227,25 @@ def test_a_server_that_says_that_it_goes_is_replaced(start_gateway: StartGateway
                     client.send("0")
                     assert client.recv(timeout=10) == "0", (relay, code)
                 assert visits[0].close_code == code, "the server's Close was answered"
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+def test_a_server_that_opens_only_to_close_is_not_hammered(start_gateway: StartGateway, relay: str) -> None:
+    """The time of the hold is not begun anew by it either."""
+    visits: list[ServerConnection] = []
+
+    def talk(connection: ServerConnection) -> None:
+        visits.append(connection)
+        connection.close(1013)
+
+    with WebSocketServer(talk) as server:
+        gateway = start_gateway(INI, servers=server.address, timeout="1500ms", more="")
+        with open_client(gateway.url("web", "/" + relay)) as client:
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=30)
+            assert client.close_code == 1012
+    assert 2 <= len(visits) < 20
+    assert "closed again at once" in gateway.records(1)[0]["detail"]
 
 
 def test_a_server_that_dismisses_its_client_is_obeyed(start_gateway: StartGateway) -> None:
