@@ -121,3 +121,14 @@ def test_what_is_drained_while_a_reload_is_prepared_stays_drained(world: World) 
     world.knock()
     world.turn()
     assert world.inside == 0
+
+
+@pytest.mark.parametrize("scope", [Scope("gateway"), Scope("listener", "web")])
+def test_who_asks_nothing_is_closed_by_a_drain_which_waits_for_it(world: World, scope: Scope) -> None:
+    world.knock(3)
+    world.reactor.until(lambda: world.inside == 3)
+    finished: list[int] = []
+    world.gateway.drain(scope).addCallback(finished.append)
+    assert world.inside == 3 and not finished, "the ends of the connections are on their way"
+    world.turn(3.0)
+    assert world.inside == 0 and finished == [0]

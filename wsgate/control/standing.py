@@ -72,6 +72,8 @@ class Standing:
         """Whether nothing of it goes on, requests included; always so for a route, whose requests nobody counts."""
         runtime = self._runtime
         match scope.kind:
+            case "gateway":
+                return not runtime.live.connections
             case "listener":
                 return not any(one.listener_name == scope.name for one in runtime.live.connections)
             case "upstream" | "server" if scope.name in runtime.plan.upstreams:
