@@ -127,7 +127,7 @@ _SERVER = click.argument("server", required=False, default="")
 @click.option("--no-wait", is_flag=True, help="Return at once and let the drain go on.")
 def drain(kind: str, name: str, server: str, path: Path, as_json: bool, no_wait: bool) -> None:
     """Give nothing new to a part of a gateway and end what it has: gateway, listener NAME, route NAME, upstream NAME,
-    server UPSTREAM ADDRESS."""
+    server UPSTREAM ADDRESS, or worker NUMBER, which is replaced at once."""
     facts = {"kind": kind, "name": name, "server": server, "wait": not no_wait}
     _order(path, "drain", as_json, _closed_text, **facts)
 
