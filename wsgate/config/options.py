@@ -268,7 +268,7 @@ _ROUTE = (
         "on_server_loss",
         k.SERVER_LOSS,
         "close",
-        "Relay frames: close the client's WebSocket when its server is lost, or hold it until another one answers.",
+        "Not with tunnel: close the client's WebSocket when its server is lost, or hold it until another one answers.",
     ),
     ("hold_buffer", k.SIZE, "64k", "With hold: bytes of the client that are kept; then it is no longer read."),
     ("hold_timeout", k.DURATION, "30s", "With hold: how long; then the client is closed with 1012."),
