@@ -24,6 +24,7 @@ bind = 127.0.0.1:{web}
 [route echo]
 path = /echo
 upstream = echo
+ping_interval = off
 [upstream echo]
 servers = {echo}
 """

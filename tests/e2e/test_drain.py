@@ -39,6 +39,7 @@ respond = 200 home
 [route echo]
 path = /echo
 upstream = echo
+ping_interval = off
 [upstream echo]
 servers = {echo}
 """

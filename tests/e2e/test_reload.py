@@ -34,6 +34,7 @@ respond = 200 first
 [route echo]
 path = /echo
 upstream = echo
+ping_interval = off
 [route other]
 path = /other
 upstream = other

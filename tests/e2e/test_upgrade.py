@@ -32,6 +32,7 @@ respond = 200 first
 [route echo]
 path = /echo
 upstream = echo
+ping_interval = off
 [upstream echo]
 servers = {echo}
 """

@@ -42,6 +42,7 @@ respond = 200 home
 [route echo]
 path = /echo
 upstream = echo
+ping_interval = off
 [upstream echo]
 servers = {echo}
 """
