@@ -1,8 +1,8 @@
 """``static = DIR``: files below a root, as they are at the moment of the request.
 
 Nothing is scanned at the start and no absence is remembered, so that files added, changed or removed later are seen by
-the next request.  What is kept is only derived from a stat result (headers, entity tag) and used again while stat says
-the same; it costs a few system calls a request.
+the next request.  What is kept is derived from a stat result (headers, entity tag) and used again while stat says the
+same; so are small bodies, for a second (``wsgate.targets.ready``).
 
 Looking up, opening and reading a file block the caller for as long as the disk takes: on a local disk microseconds.  A
 root on a network file system that hangs makes the worker hang.
