@@ -115,6 +115,32 @@ def test_who_was_forgotten_hears_nothing(hubs: Hubs) -> None:
     assert not watched.events
 
 
+def test_who_gets_the_number_of_a_closed_socket_hears_nothing_that_was_told_of_it(hubs: Hubs) -> None:
+    """Two have events in one batch; the first to hear of it closes the other, whose number the next socket has."""
+    pair = (hubs.watched(), hubs.watched())
+    heir = Watched()
+
+    def replace(own: Watched, other: Watched) -> None:
+        own.sock.recv(1)
+        hubs.hub.closing(other.fd)
+        number = other.sock.detach()
+        os.dup2(heir.fd, number)
+        heir.sock.close()
+        heir.sock = socket.socket(fileno=number)
+        hubs.hub.watch(number, heir, READ)
+
+    for own, other in (pair, pair[::-1]):
+        own.then = lambda events, own=own, other=other: replace(own, other)  # type: ignore[misc]
+        own.peer.send(b"x")
+    hubs.turn()
+    assert sorted(len(watched.events) for watched in pair) == [0, 1]
+    assert not heir.events, "told of the socket that had the number before"
+    heir.peer.send(b"x")
+    hubs.turn()
+    assert heir.events[:1] == [READ]
+    heir.close()
+
+
 def test_who_is_forgotten_in_the_same_turn_hears_nothing(hubs: Hubs) -> None:
     first, second = hubs.watched(), hubs.watched()
     first.then = lambda events: (hubs.hub.forget(first.fd), hubs.hub.forget(second.fd))

@@ -111,12 +111,15 @@ class _Turn:
 class EpollHub(_Turn):
     """The hub on Linux."""
 
-    __slots__ = ("_descriptors", "_epoll")
+    __slots__ = ("_descriptors", "_epoll", "_left")
 
     def __init__(self, reactor: Reactor) -> None:
         super().__init__(reactor)
         self._epoll = select.epoll()
         self._descriptors: dict[int, Descriptor] = {}
+        # Numbers that were given up while events were told.  The kernel gives a number to the next socket at once, and
+        # what it has told of the old one may still stand behind in the same batch.
+        self._left: set[int] = set()
         reactor.addReader(self)
 
     def watch(self, fd: int, descriptor: Descriptor, events: int) -> None:
@@ -128,11 +131,13 @@ class EpollHub(_Turn):
 
     def forget(self, fd: int) -> None:
         del self._descriptors[fd]
+        self._left.add(fd)
         self._epoll.unregister(fd)
 
     def closing(self, fd: int) -> None:
         # The kernel takes a closed socket out of the set by itself; nobody holds a duplicate of a connection's.
         del self._descriptors[fd]
+        self._left.add(fd)
 
     def hand_over(self, fd: int, descriptor: Descriptor) -> None:
         self._descriptors[fd] = descriptor
@@ -155,13 +160,16 @@ class EpollHub(_Turn):
         """The reactor itself has stopped."""
 
     def doRead(self) -> None:
-        descriptors = self._descriptors
+        descriptors, left = self._descriptors, self._left
         poll = self._epoll.poll
         self._dispatching = True
         try:
             for _ in range(ROUNDS):
+                left.clear()
                 events = poll(0, BATCH)
                 for fd, happened in events:
+                    if left and fd in left:
+                        continue
                     descriptor = descriptors.get(fd)
                     if descriptor is not None:
                         try:
