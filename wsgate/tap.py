@@ -62,6 +62,7 @@ class _ProcessService(GatewayService):
 
     commander: Commander | None = None
     _successor: Successor | None = None
+    _takes_signals = False
 
     def __init__(self, config: Config, reactor: Any, wall: Callable[[], float], twistd: Any) -> None:
         super().__init__(config, reactor, wall)
@@ -167,6 +168,10 @@ class _ProcessService(GatewayService):
         return pid
 
     def _told(self, event: str) -> None:
+        if event == "ready" and not self._takes_signals:
+            # Whoever is told may send a signal next, which would end a process that does not take it yet.
+            self._reactor.callWhenRunning(self._told, event)
+            return
         if self.commander is not None:
             self.commander.told(event)
         if event == "stopping" and self._successor is not None:
@@ -202,6 +207,7 @@ class _ProcessService(GatewayService):
             (signal.SIGUSR2, lambda: self.commander and self.commander.upgrade()),
         ):
             self._on(number, call)
+        self._takes_signals = True
 
     def _on(self, number: signal.Signals, call: Callable[[], object]) -> None:
         signal.signal(number, lambda received, frame: self._reactor.callFromThread(call))
