@@ -37,7 +37,7 @@ class Reading:
         self.found: list[tuple[ClientHello, bytes]] = []
         self.failed: list[tuple[str, bytes]] = []
         self.fails = False
-        self.take: Callable[[], None] = lambda: self.hello.stop()
+        self.take: Callable[[], None] = self._stop
         self.hello = HelloReading(self.hub, self.sock, self._found, self._failed, initial)
 
     def _found(self, hello: ClientHello, read: bytes) -> None:
@@ -45,6 +45,9 @@ class Reading:
         if self.fails:
             raise ZeroDivisionError
         self.take()
+
+    def _stop(self) -> None:
+        self.hello.stop()
 
     def _failed(self, why: str, read: bytes) -> None:
         self.failed.append((why, read))
