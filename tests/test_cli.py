@@ -62,7 +62,9 @@ def test_check_reads_certificates_as_a_start_would(tmp_path: Path) -> None:
     issued.chain_path.write_text("garbage")
     bad = CliRunner().invoke(main, ["check", "-c", str(ini)])
     assert (bad.exit_code, bad.stdout) == (1, "")
-    assert bad.stderr.startswith(f"[tls s] {issued.chain_path}: expected certificates in PEM format")
+    place = f"{ini}:4: [tls s]: {issued.chain_path}: "
+    assert bad.stderr.startswith(f"{place}expected certificates in PEM format")
+    assert bad.stderr.endswith("\n1 problem\n")
 
 
 def test_check_makes_no_certificate(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -48,24 +49,26 @@ def main() -> None:
 @click.option("-c", "--config", "path", required=True, type=click.Path(path_type=Path), help="The INI file.")
 def check(path: Path) -> None:
     """Tell every problem of an INI (exit code 1), or what would listen and where it would go."""
+    from wsgate.control.whereabouts import OptionError
     from wsgate.tls.report import inspect
 
     try:
         config = load_config(path)
     except ConfigError as error:
-        count = len(error.problems)
-        click.echo(error, err=True)
-        click.echo(f"{count} problem{'' if count == 1 else 's'}", err=True)
-        raise SystemExit(1) from None
+        _end_with(list(map(str, error.problems)))
     reports, wrong = inspect(config, datetime.now(UTC))
     if wrong:
-        click.echo("\n".join(wrong), err=True)
-        raise SystemExit(1)
+        _end_with([str(OptionError(str(path), kind, name, "", text)) for kind, name, text in wrong])
     click.echo(summary(config))
     if reports:
         click.echo()
     for report in reports:
         click.echo("\n".join((report.line, *(f"warning: {warning}" for warning in report.warnings))))
+
+
+def _end_with(problems: list[str]) -> NoReturn:
+    click.echo("\n".join((*problems, f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")), err=True)
+    raise SystemExit(1)
 
 
 @main.command()

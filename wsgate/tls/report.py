@@ -62,10 +62,13 @@ def certificate_reports(
         yield CertificateReport(name, names, chain.not_after, left, chain.fingerprint, warnings)
 
 
-def inspect(config: Config, now: datetime) -> tuple[list[CertificateReport], list[str]]:
-    """Look at the files of a configuration as a start would, and make nothing: the reports, and what is wrong."""
+def inspect(config: Config, now: datetime) -> tuple[list[CertificateReport], list[tuple[str, str, str]]]:
+    """Look at the files of a configuration as a start would, and make nothing.
+
+    Gives the reports, and what is wrong: the kind and the name of each section, and a text.
+    """
     reports: list[CertificateReport] = []
-    wrong: list[str] = []
+    wrong: list[tuple[str, str, str]] = []
     for name, options in config.tls.items():
         if options.certificate in (SELF_SIGNED, ACME):
             continue
@@ -74,11 +77,11 @@ def inspect(config: Config, now: datetime) -> tuple[list[CertificateReport], lis
             make_identity(options, material, now, ())
             reports += certificate_reports(config.tls, {name: material}, now)
         except CertificateError as error:
-            wrong.append(f"[tls {name}] {error}")
+            wrong.append(("tls", name, str(error)))
     for upstream in config.upstreams.values():
         try:
             if upstream.tls is not None:
                 UpstreamTlsContext(upstream.tls)
         except CertificateError as error:
-            wrong.append(f"[upstream {upstream.name}] {error}")
+            wrong.append(("upstream", upstream.name, str(error)))
     return reports, wrong
