@@ -207,7 +207,7 @@ class Connection:
         leg.start()
 
     def _end_tls(self, names: ServerNames, hello: ClientHello, read: bytes) -> None:
-        identity = names.choose(hello.server_name, hello.signature_algorithms)
+        identity = names.choose(hello.server_name, hello.signature_algorithms, hello.suites)
         if identity is None:
             self._answer_and_give_up(UNRECOGNIZED_NAME, f"no certificate for {self.sni}")
             return

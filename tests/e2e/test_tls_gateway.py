@@ -23,7 +23,7 @@ from tests.doubles.waiting import until
 INI = """
 [listener web]
 bind = 127.0.0.1:{web}
-tls = site, other, guarded, open
+tls = site, other, guarded, open, rsa
 tls_timeout = 2s
 
 [listener strict]
@@ -58,6 +58,10 @@ hsts_subdomains = on
 certificate = {other_chain}
 key = {other_key}
 names = other.example
+
+[tls rsa]
+certificate = {rsa_chain}
+key = {rsa_key}
 
 [tls guarded]
 certificate = {other_chain}
@@ -170,6 +174,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     mutual = server_context(str(passed.chain_path), str(passed.key_path), alpn=("smtp", "http/1.1"))
     mutual.load_verify_locations(authority.ca_path)
     mutual.verify_mode = ssl.CERT_REQUIRED
+    rsa = authority.issue("other.example", key="rsa")
     alice = authority.issue("alice.example.org", client=True)
     with (
         ScriptedServer(greets, tls=mutual) as asking,
@@ -180,6 +185,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             home,
             other_chain=other.chain_path,
             other_key=other.key_path,
+            rsa_chain=rsa.chain_path,
+            rsa_key=rsa.key_path,
             ca=authority.ca_path,
             app=app.address,
             secure=behind.address,
@@ -236,6 +243,15 @@ def test_each_name_gets_its_certificate_and_421_guards_the_others(world: World) 
             assert found.status == status, (name, host)
             if status == 421:
                 wire.expect_eof()
+
+
+@pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
+def test_a_client_of_tls_1_2_gets_the_key_that_its_ciphers_are_for(world: World, kind: str) -> None:
+    """Two sections have the name; the client could verify the certificates of both."""
+    context = world.context(version=ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(f"ECDHE-{kind}-AES128-GCM-SHA256")
+    with world.tls(name="other.example", context=context) as wire:
+        assert ask(wire, "/own", host="other.example").status == 200
 
 
 def test_an_unknown_name_gets_the_default_or_an_alert(world: World) -> None:

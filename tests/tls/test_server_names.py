@@ -117,6 +117,24 @@ def test_the_cheapest_key_that_the_client_takes(
     assert chosen.section == section
 
 
+@pytest.mark.parametrize(
+    ("suites", "section"),
+    [
+        ("c02b c02f", "site"),
+        ("c02f c030", "rsa"),
+        ("cca8", "rsa"),
+        ("cca9 c02f", "site"),
+        ("009c", "rsa"),
+        ("", "site"),
+    ],
+)
+def test_a_client_of_tls_1_2_gets_the_key_that_its_suites_are_for(suites: str, section: str) -> None:
+    """It may be able to verify ECDSA and offer suites with RSA alone (RFC 5289)."""
+    chosen = ServerNames([SITE, RSA]).choose("example.org", BROWSER, bytes.fromhex(suites))
+    assert chosen is not None
+    assert chosen.section == section
+
+
 def test_a_single_section_serves_whatever_the_client_offers() -> None:
     assert ServerNames([SITE]).choose("example.org", ()) is SITE
 

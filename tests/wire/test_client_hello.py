@@ -20,6 +20,7 @@ from wsgate.wire.client_hello import (
 )
 
 TLS12, TLS13 = 0x0303, 0x0304
+SUITES = b"\x13\x01"
 
 
 def hello_of_ssl(name: str | None, alpn: Sequence[str] = (), highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
@@ -84,7 +85,7 @@ def sni(name: bytes, kind: int = 0) -> bytes:
     return extension(0, vector(2, bytes([kind]) + vector(2, name)))
 
 
-def body(*extensions: bytes, version: int = TLS12, session: bytes = b"", ciphers: bytes = b"\x13\x01") -> bytes:
+def body(*extensions: bytes, version: int = TLS12, session: bytes = b"", ciphers: bytes = SUITES) -> bytes:
     block = vector(2, *extensions) if extensions else b""
     return numbers(version) + bytes(32) + vector(1, session) + vector(2, ciphers) + vector(1, b"\0") + block
 
@@ -153,9 +154,18 @@ def test_a_hello_of_tls_1_2_says_its_one_version() -> None:
     assert hello.versions == (TLS12,)
 
 
+def test_suites_are_told_of_clients_without_tls_1_3_alone() -> None:
+    """Only those of TLS 1.2 say which kind of key a client can do with."""
+    suites = numbers(0xC02F, 0x4A4A, 0xC030)
+    old = read(wire(body(sni(b"a.example"), ciphers=suites, session=bytes(32))))
+    new = read(wire(body(extension(43, vector(1, numbers(TLS12, TLS13))), ciphers=suites)))
+    assert old == ClientHello("a.example", versions=(TLS12,), suites=suites)
+    assert new == ClientHello(versions=(TLS12, TLS13))
+
+
 def test_a_hello_without_extensions_is_legal() -> None:
-    assert read(wire(body(version=0x0301))) == ClientHello(versions=(0x0301,))
-    assert read(wire(body() + b"\0\0")) == ClientHello(versions=(TLS12,))
+    assert read(wire(body(version=0x0301))) == ClientHello(versions=(0x0301,), suites=SUITES)
+    assert read(wire(body() + b"\0\0")) == ClientHello(versions=(TLS12,), suites=SUITES)
 
 
 def test_placeholders_are_left_out_and_unknown_extensions_skipped() -> None:
@@ -193,7 +203,7 @@ def test_placeholders_are_left_out_and_unknown_extensions_skipped() -> None:
     ],
 )
 def test_a_host_name_comes_in_lower_case_and_an_address_is_no_name(sent: bytes, name: str | None) -> None:
-    assert read(wire(body(sni(sent)))) == ClientHello(name, versions=(TLS12,))
+    assert read(wire(body(sni(sent)))) == ClientHello(name, versions=(TLS12,), suites=SUITES)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +299,7 @@ def test_a_malformed_hello_is_refused(data: bytes, text: str) -> None:
 def test_the_greatest_hello_is_read() -> None:
     room = MAX_HELLO - len(body(sni(b"a.example"), extension(21, b"")))
     hello = wire(body(sni(b"a.example"), extension(21, bytes(room))), 4096)
-    assert ClientHelloReader().feed(hello) == ClientHello("a.example", versions=(TLS12,))
+    assert ClientHelloReader().feed(hello) == ClientHello("a.example", versions=(TLS12,), suites=SUITES)
     assert (
         refused(wire(body(sni(b"a.example"), extension(21, bytes(room + 1)))))
         == f"ClientHello of {MAX_HELLO + 1} bytes"
@@ -298,7 +308,9 @@ def test_the_greatest_hello_is_read() -> None:
 
 def test_what_follows_the_hello_in_its_record_is_left_alone() -> None:
     message = b"\x01" + vector(3, body(sni(b"a.example")))
-    assert ClientHelloReader().feed(records(message + b"\x02 and so on")) == ClientHello("a.example", versions=(TLS12,))
+    assert ClientHelloReader().feed(records(message + b"\x02 and so on")) == ClientHello(
+        "a.example", versions=(TLS12,), suites=SUITES
+    )
 
 
 REAL = hello_of_ssl("chat.example.org", ["http/1.1"])

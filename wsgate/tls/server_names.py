@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 #: Nothing has been said yet, so it goes out in the clear, before a connection of OpenSSL exists.
 UNRECOGNIZED_NAME = bytes.fromhex("15 0303 0002 02 70")
 
+# Suites of TLS 1.2 say with which kind of key the server signs (RFC 5289, RFC 7905); those that the policies have.
+_RSA_PSS = 0x0804
+_RSA_SUITES = frozenset({0xC02F, 0xC030, 0xCCA8})
+_ECDSA_SUITES = frozenset({0xC02B, 0xC02C, 0xCCA9})
+
 
 class UnknownNames(Enum):
     """What is done with a client that asks for a name of no section."""
@@ -88,8 +93,12 @@ class ServerNames:
         if all(other.rank != identity.rank for other in known):
             self._by_name[name] = _ordered((*known, identity))
 
-    def choose(self, name: str | None, signature_algorithms: Sequence[int]) -> ServerIdentity | None:
+    def choose(
+        self, name: str | None, signature_algorithms: Sequence[int], suites: bytes = b""
+    ) -> ServerIdentity | None:
         """The identity for a ClientHello: its server name (``None``: none given) and signature algorithms.
+
+        ``suites`` are those of a client without TLS 1.3, two bytes each; empty: they ask for no kind of key.
 
         ``None`` when the name is unknown and unknown names are refused: answer ``UNRECOGNIZED_NAME`` and close.
         """
@@ -97,7 +106,7 @@ class ServerNames:
         if len(candidates) < 2:
             return candidates[0] if candidates else None
         for identity in candidates:
-            if not identity.signatures.isdisjoint(signature_algorithms):
+            if not identity.signatures.isdisjoint(signature_algorithms) and _suits(identity, suites):
                 return identity
         # No match, or a TLS 1.2 client without the extension, which is old: RSA comes last and serves most of those.
         return candidates[-1]
@@ -122,6 +131,13 @@ class ServerNames:
 
 def _ordered(identities: Iterable[ServerIdentity]) -> tuple[ServerIdentity, ...]:
     return tuple(sorted(identities, key=lambda identity: identity.rank))
+
+
+def _suits(identity: ServerIdentity, suites: bytes) -> bool:
+    """Whether one of a client's suites goes with the key of ``identity``."""
+    wanted = _RSA_SUITES if _RSA_PSS in identity.signatures else _ECDSA_SUITES
+    numbers = (int.from_bytes(suites[at : at + 2]) for at in range(0, len(suites), 2))
+    return not suites or not wanted.isdisjoint(numbers)
 
 
 def _is_address(host: str) -> bool:
