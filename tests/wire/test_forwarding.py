@@ -67,6 +67,17 @@ def test_a_peer_without_an_address() -> None:
     ]
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_listener_without_a_port_tells_none(trusted: bool) -> None:
+    """A unix socket: a server that builds its links with port 0 would send everybody astray."""
+    told = forwarded_fields("", False, b"a", 0, [], trusted)
+    assert told == [
+        (b"X-Forwarded-Proto", b"http"),
+        (b"X-Forwarded-Host", b"a"),
+        (b"Forwarded", b"for=unknown;proto=http;host=a"),
+    ]
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -33,9 +33,10 @@ def forwarded_fields(peer: str, secure: bool, authority: bytes, port: int, incom
 
     ``peer`` is the client's address as text, empty where it has none (a unix socket); ``secure`` whether it came over
     TLS (the scheme is http or https for WebSockets too: servers know no others); ``authority`` what it asked for;
-    ``port`` the listener's.  What came in under these names is dropped, with X-Real-IP and spellings with "_"; from a
-    ``trusted`` peer the addresses are appended to, and scheme, host, port and X-Real-IP are kept.  X-Client-Cert-*
-    is dropped whoever sent it: what is said there was seen in a handshake of this gateway's (``certificate_fields``).
+    ``port`` the listener's, 0 where it has none.  What is empty or 0 is left out.  What came in under these names is
+    dropped, with X-Real-IP and spellings with "_"; from a ``trusted`` peer the addresses are appended to, and scheme,
+    host, port and X-Real-IP are kept.  X-Client-Cert-* is dropped whoever sent it: what is said there was seen in a
+    handshake of this gateway's (``certificate_fields``).
     """
     ours = _own_fields(peer, secure, authority, port)
     if trusted:
@@ -52,7 +53,7 @@ def _own_fields(peer: str, secure: bool, authority: bytes, port: int) -> tuple[t
         (b"X-Forwarded-For", address.encode("ascii")),
         (b"X-Forwarded-Proto", scheme),
         (b"X-Forwarded-Host", authority),
-        (b"X-Forwarded-Port", b"%d" % port),
+        (b"X-Forwarded-Port", b"%d" % port if port else b""),
         (b"Forwarded", _element(address, scheme, authority)),
     )
 
