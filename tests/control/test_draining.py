@@ -129,6 +129,17 @@ def test_who_comes_meanwhile_is_closed_too() -> None:
     assert draining.finished.result == 1
 
 
+def test_who_comes_after_all_are_let_in_again_stays_and_the_others_go() -> None:
+    house = _House()
+    before = house.enter(leaves=False)
+    draining = house.drain(timeout=2.0)
+    draining.let_in()
+    after = house.enter()
+    house.pass_time(2.2)
+    assert before.closed and before.aborted and draining.finished.result == 1
+    assert not after.closed and not after.aborted
+
+
 def test_with_nobody_there_it_is_over_at_once() -> None:
     assert _House().drain().finished.result == 0
 

@@ -87,6 +87,19 @@ def test_a_part_is_drained_and_comes_back(gateway: Gateway, opened: Wire, scope:
         frames.open_websocket(again, "/echo")
 
 
+def test_who_comes_after_an_undrain_stays_while_others_are_still_closed(gateway: Gateway, opened: Wire) -> None:
+    obeyed(gateway, "drain", kind="route", name="echo", wait=False)
+    assert frames.read_frame(opened).close_code == 1012
+    obeyed(gateway, "undrain", kind="route", name="echo")
+    with gateway.connect("web") as stays:
+        frames.open_websocket(stays, "/echo")
+        for text in ("x", "y") * 200:  # longer than the drain's next look
+            stays.send(frames.text(text))
+            assert frames.read_frame(stays).payload == text.encode()
+    opened.send(frames.close(1012))
+    opened.expect_eof()
+
+
 @pytest.mark.parametrize("how", ["drained", "removed"])
 def test_a_handshake_that_was_under_way_is_drained_after_it(
     start_gateway: StartGateway, serve: Serve, how: str

@@ -97,6 +97,22 @@ def test_a_websocket_of_a_removed_route_is_drained_and_no_other(gateway: Gateway
         assert gateway.records(1)[-1]["cause"] == "drained"
 
 
+def test_what_was_removed_and_is_back_keeps_who_comes(gateway: Gateway) -> None:
+    """Even while those before it are still being closed: who takes a reload back gets no storm of Closes."""
+    with open_at(gateway, "/other") as goes:
+        edit(gateway, OTHER, "")
+        obeyed(gateway, "reload")
+        assert frames.read_frame(goes).close_code == 1012
+        edit(gateway, "[upstream echo]", OTHER + "[upstream echo]")
+        assert obeyed(gateway, "reload")["changed"] == ["[route other] added"]
+        with open_at(gateway, "/other") as stays:
+            for text in ("x", "y") * 200:  # longer than a Close of its own would take
+                stays.send(frames.text(text))
+                assert frames.read_frame(stays).payload == text.encode()
+            goes.send(frames.close(1012))
+            goes.expect_eof()
+
+
 def test_what_is_removed_can_be_kept(gateway: Gateway) -> None:
     edit(gateway, "close_spread", "removed = keep\nclose_spread")
     obeyed(gateway, "reload")

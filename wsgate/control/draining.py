@@ -19,7 +19,7 @@ LOOK = 0.05
 
 
 class Draining:
-    """Closes every relayed connection that ``covers`` chooses, those too that begin meanwhile.
+    """Closes every relayed connection that ``covers`` chooses, those too that begin before ``let_in``.
 
     Each gets its Close (RFC 6455 section 7.1.2) at a moment of its own within ``spread`` seconds: the window is cut
     into as many parts as there are connections, each takes one, in any order, and a random moment in it.  The window is
@@ -98,6 +98,11 @@ class Draining:
             self.finished.callback(self._closed)
         else:
             self._timer = self._wheel.after(LOOK, self._look)
+
+    def let_in(self) -> None:
+        """Who begins from now on stays: what is drained is back."""
+        numbers = frozenset(live.number for live in self._live if self._covers(live))
+        self._covers = lambda live: live.number in numbers
 
     def hurry(self) -> None:
         """The deadline is now."""

@@ -83,7 +83,7 @@ class Gateway:
         self._wall = wall
         self._random = Random()
         self._staged: _Staged | None = None
-        self._drainings: list[Draining] = []
+        self._drainings: dict[Draining, Scope | None] = {}
         self._access_log: LogFile | None = None
         self._causes = CauseLog(_connections_log, reactor)
         self._stopping: Deferred[None] | None = None
@@ -196,6 +196,7 @@ class Gateway:
             return
         before = self.config
         removed = self._standing.removed(self.runtime.plan, staged.plan)
+        self._standing.gave_back(self._standing.removed(staged.plan, self.runtime.plan))
         # What was drained or let in again while the reload was under way, holds.
         self.material = replace(staged.material, drained=self.material.drained)
         self.runtime.plan = adopt(self.runtime.plan, staged.plan, self.runtime.wheel.seconds())
@@ -213,7 +214,8 @@ class Gateway:
             connection.dismiss(self.runtime.plan)
         if removed and self.config.gateway.removed == "drain":
             self._standing.took_away(removed)
-            self._drain(lambda live: any(scope.covers(live) for scope in removed), Cause.DRAINED)
+            # Those under way are told apart when they enter; others come for what the next reload gives back.
+            self._drain(lambda live: any(scope.covers(live) for scope in removed), Cause.DRAINED).let_in()
 
     # Drain
 
@@ -232,9 +234,10 @@ class Gateway:
         late = wheel.seconds() + self.config.gateway.drain_timeout
 
         def done() -> bool:
-            return self._standing.is_quiet(scope) or wheel.seconds() >= late
+            is_back = scope not in self.material.drained
+            return is_back or self._standing.is_quiet(scope) or wheel.seconds() >= late
 
-        return self._drain(scope.covers, Cause.DRAINED, done=done).finished
+        return self._drain(scope.covers, Cause.DRAINED, scope, done=done).finished
 
     def _entered(self, live: Live) -> None:
         """A connection whose handshake was under way when its part was drained goes as those before it."""
@@ -245,8 +248,11 @@ class Gateway:
         self._drain(lambda one: one is live, Cause.DRAINED)
 
     def undrain(self, scope: Scope) -> None:
-        """Take new connections again."""
+        """Take new connections again; those that are being closed go nevertheless."""
         self.material = replace(self.material, drained=self.material.drained - {scope})
+        for draining, what in self._drainings.items():
+            if what == scope:
+                draining.let_in()
         self._stand()
 
     def _stand(self) -> None:
@@ -254,7 +260,9 @@ class Gateway:
         if not self._retired and self._stopping is None:
             self._doors.change(binds(self.config), {}, self.material.drained)
 
-    def _drain(self, covers: Callable[[Live], bool], cause: Cause, **bounds: Any) -> Draining:
+    def _drain(
+        self, covers: Callable[[Live], bool], cause: Cause, scope: Scope | None = None, **bounds: Any
+    ) -> Draining:
         options = self.config.gateway
         pace = PACE / self._processes()
         facts = {"spread": options.close_spread, "timeout": options.drain_timeout, "pace": pace, **bounds}
@@ -267,13 +275,13 @@ class Gateway:
             reason=options.drain_reason,
             **facts,
         )
-        self._drainings.append(draining)
+        self._drainings[draining] = scope
         draining.finished.addCallback(self._drained, draining)
         draining.start()
         return draining
 
     def _drained(self, closed: int, draining: Draining) -> int:
-        self._drainings.remove(draining)
+        del self._drainings[draining]
         return closed
 
     def kick(self, selection: Selection) -> int:

@@ -61,6 +61,15 @@ class Standing:
         self._gone = {scope: until for scope, until in self._gone.items() if until > now}
         self._gone |= dict.fromkeys(scopes, now + LATE)
 
+    def gave_back(self, scopes: Iterable[Scope]) -> None:
+        """A reload has these, which were not there: whoever comes for them, or for servers in them, stays."""
+        back = set(scopes)
+        self._gone = {
+            scope: until
+            for scope, until in self._gone.items()
+            if scope not in back and not (scope.kind == "server" and Scope("upstream", scope.name) in back)
+        }
+
     def is_leaving(self, live: Live, drained: frozenset[Scope]) -> bool:
         """Whether a connection that begins now belongs to what is drained, or was taken away a moment ago."""
         now = self._runtime.wheel.seconds()
