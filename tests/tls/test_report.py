@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.doubles.certificates import CertificateAuthority
 from tests.tls.test_sections import section
+from wsgate.config.load import parse_config
 from wsgate.tls.material import read_material
-from wsgate.tls.report import CertificateReport, certificate_reports
+from wsgate.tls.report import CertificateReport, certificate_reports, inspect
 
 NOW = datetime.now(UTC)
 
@@ -43,3 +44,29 @@ def test_names_that_the_certificate_is_not_for_are_a_warning(tmp_path: Path, aut
     assert found.names == ("site.example", "other.example")
     (warning,) = found.warnings
     assert warning.endswith("the certificate is not for other.example, which [tls site] names")
+
+
+def test_sections_that_ask_clients_of_one_name_for_different_things_are_told(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    ecdsa, rsa = authority.issue("site.example"), authority.issue("site.example", key="rsa")
+    text = f"""
+[listener web]
+bind = 127.0.0.1:8443
+tls = ecdsa, rsa
+[tls ecdsa]
+certificate = {ecdsa.chain_path}
+key = {ecdsa.key_path}
+client_auth = require
+client_ca = {authority.ca_path}
+[tls rsa]
+certificate = {rsa.chain_path}
+key = {rsa.key_path}
+[route r]
+respond = 204
+"""
+    reports, wrong = inspect(parse_config(text, "x", tmp_path), NOW)
+    assert len(reports) == 2
+    ((kind, name, why),) = wrong
+    assert (kind, name) == ("listener", "web")
+    assert "[tls ecdsa] and [tls rsa] are both for site.example" in why

@@ -128,6 +128,24 @@ def test_rsa_and_ecdsa_for_one_name(
     assert not shake(openssl_client(stock), serve(names, "site.example", other)).done
 
 
+@pytest.mark.parametrize("asked", ["optional", "require"])
+def test_who_chooses_the_kind_of_key_does_not_choose_what_is_asked_of_clients(
+    authority: CertificateAuthority, tmp_path: Path, asked: str
+) -> None:
+    """A client without ECDSA would come in without the certificate that the other section asks for."""
+    ecdsa = section("ecdsa", authority.issue(("www.site.example", "site.example")))
+    guarded = replace(ecdsa, client_auth=asked, client_ca=authority.ca_path)
+    rsa = section("rsa", authority.issue("site.example", key="rsa"))
+    for pair in ((guarded, rsa), (rsa, guarded)):
+        with pytest.raises(CertificateError, match=r"are both for site\.example, .* client_auth") as caught:
+            build(tmp_path, *pair)
+        assert str(caught.value).startswith(f"{pair[1].certificate}: ")
+    both = build(tmp_path, guarded, replace(rsa, client_auth=asked, client_ca=authority.ca_path))
+    assert [identity.asks_clients for identity in both.identities] == [True, True]
+    other = section("other", authority.issue("other.example", key="rsa"))
+    assert [identity.asks_clients for identity in build(tmp_path, guarded, other).identities] == [True, False]
+
+
 def test_a_section_with_an_ed25519_key(authority: CertificateAuthority, tmp_path: Path) -> None:
     names = build(
         tmp_path,

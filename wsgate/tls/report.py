@@ -10,7 +10,8 @@ from typing import Any
 from wsgate.config.model import Config, TlsOptions
 from wsgate.tls.certificates import CertificateError
 from wsgate.tls.material import ACME, SELF_SIGNED, TlsMaterial, chain_of, read_material
-from wsgate.tls.sections import make_identity, section_warnings
+from wsgate.tls.sections import agree_on_clients, make_identity, section_warnings
+from wsgate.tls.server_names import ServerIdentity
 from wsgate.tls.towards_servers import UpstreamTlsContext
 
 #: Days before the end when a certificate is a matter of concern: what renews at two thirds of 90 days has 30 left.
@@ -69,15 +70,21 @@ def inspect(config: Config, now: datetime) -> tuple[list[CertificateReport], lis
     """
     reports: list[CertificateReport] = []
     wrong: list[tuple[str, str, str]] = []
+    identities: dict[str, ServerIdentity] = {}
     for name, options in config.tls.items():
         if options.certificate in (SELF_SIGNED, ACME):
             continue
         try:
             material = read_material(options, config.gateway.state_dir, now)
-            make_identity(options, material, now, ())
+            identities[name] = make_identity(options, material, now, ())
             reports += certificate_reports(config.tls, {name: material}, now)
         except CertificateError as error:
             wrong.append(("tls", name, str(error)))
+    for listener in config.listeners:
+        try:
+            agree_on_clients(identities[name] for name in listener.tls if name in identities)
+        except CertificateError as error:
+            wrong.append(("listener", listener.name, str(error)))
     for upstream in config.upstreams.values():
         try:
             if upstream.tls is not None:

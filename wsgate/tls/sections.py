@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -47,14 +48,37 @@ def build_server_identities(
 
     Contexts belong to this listener alone, so that a ticket from it resumes nowhere else.  A listener of mode tcp
     answers no ALPN: what its servers speak is not known here.  Raises ``CertificateError``, also for an expired
-    certificate that would replace one which is valid.
+    certificate that would replace one which is valid, and where ``agree_on_clients`` does.
     """
     if materials is None:
         materials = read_materials([listener], sections, state_dir, now)
     alpn = HTTP_1 if listener.mode is Mode.HTTP else ()
     served = {identity.section: identity for identity in previous.identities} if previous is not None else {}
     identities = [make_identity(sections[name], materials[name], now, alpn, served.get(name)) for name in listener.tls]
+    agree_on_clients(identities)
     return ServerNames(identities, UnknownNames(listener.unknown_names))
+
+
+def agree_on_clients(identities: Iterable[ServerIdentity]) -> None:
+    """Raise ``CertificateError`` where sections with two kinds of key for one name ask clients for different things.
+
+    It is the client that chooses the kind of key: it would choose whether it must show a certificate, too.
+    """
+    for one, other in combinations(identities, 2):
+        shared = set(one.names) & set(other.names)
+        if shared and one.rank != other.rank and _asked(one) != _asked(other):
+            raise CertificateError(
+                f"{other.chain.source}: [tls {one.section}] and [tls {other.section}] are both for {min(shared)}, and "
+                "clients choose between them by what they can verify: give both the same client_auth, client_ca, "
+                "client_depth and client_crl"
+            )
+
+
+def _asked(identity: ServerIdentity) -> object:
+    options = identity.options
+    if options is None or options.client_auth == "off":
+        return None
+    return options.client_auth, options.client_ca, options.client_depth, options.client_crl
 
 
 def load_section(options: TlsOptions, state_dir: Path, now: datetime) -> CertificateChain:
