@@ -195,6 +195,24 @@ def test_extensions_are_bounded() -> None:
     assert everyway(CHUNKED, b"1;" + b"a" * MAX_CHUNK_LINE).failed
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(b"X_Forwarded_For", b"X_Real_IP", b"x_forwarded-proto", b"X-Client-Cert-Subject", b"X_Client_Cert_Subject"),
+        *(b"Proxy-Authorization", b"X.Real.IP", b"Sec_WebSocket_Key"),
+    ],
+)
+def test_a_request_claims_nothing_in_trailers_that_its_head_could_not(name: bytes) -> None:
+    """Servers that put trailers among the fields, or read "_" as "-", must not believe a client there either."""
+    assert everyway(CHUNKED, b"0\r\n%b: 1\r\nX-Sum: 5\r\n\r\n" % name).trailers == [(b"X-Sum", b"5")]
+
+
+def test_names_of_an_answers_trailers_are_the_servers_own_business() -> None:
+    reader = BodyReader(CHUNKED, Cause.BAD_ANSWER)
+    reader.feed(b"0\r\nx_sum: 5\r\n\r\n")
+    assert reader.trailers == [(b"x_sum", b"5")]
+
+
 def test_trailers_are_bounded_together() -> None:
     line = b"A: " + b"x" * 123 + b"\r\n"
     fitting = (MAX_TRAILERS - 2) // len(line)

@@ -49,6 +49,7 @@ _IGNORED_TRAILERS = HOP_BY_HOP | {
     b"www-authenticate",
     b"x-real-ip",
 }
+_IGNORED_PREFIXES = (b"x-forwarded-", b"x-client-cert", b"sec-websocket-")
 
 
 class BodyError(HeadError):
@@ -187,7 +188,9 @@ class BodyReader:
         if name in _FATAL_TRAILERS:
             raise BodyError(self._cause, "a trailer that would change the message")
         self._trailer_bytes += len(line)
-        if name not in _IGNORED_TRAILERS and not name.startswith((b"x-forwarded-", b"sec-websocket-")):
+        # A request's names are held to what its head's are (``end_to_end``): some servers read both into one place.
+        plain = self._cause is not Cause.BAD_REQUEST or name.replace(b"-", b"").isalnum()
+        if plain and name not in _IGNORED_TRAILERS and not name.startswith(_IGNORED_PREFIXES):
             self.trailers.append((match[1], match[2].strip(b" \t")))
 
 
