@@ -42,7 +42,7 @@ def test_a_flood_is_closed_at_the_end_of_its_budget(side: Side, kind: str, piece
         peer.leg.arrive(stream[at : at + piece])
     rig.settle()
     assert len(other.heard) == 51 and other.heard[-1].opcode == CLOSE
-    rig.wait(1.1)
+    rig.wait(0.9)
     assert peer.close_heard == (1008, "too many control frames and empty fragments")
     finish(rig)
     assert rig.cause is (Cause.CLIENT_LIMIT if side is Side.CLIENT else Cause.SERVER_LIMIT)

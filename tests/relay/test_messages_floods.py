@@ -42,7 +42,7 @@ def test_a_flood_is_closed_at_the_end_of_its_budget(side: Side, kind: str, piece
     rig.settle()
     passed = {"ping": 50, "pong": 50, "fragment": 0}[kind]
     assert len(other.frames) == passed + 1 and other.frames[-1].opcode is Opcode.CLOSE
-    rig.wait(1.2)
+    rig.wait(0.9)
     assert peer.heard_close == (1008, "too many control frames and empty fragments")
     peer.leg.end()
     rig.settle()

@@ -10,6 +10,7 @@ from websockets.frames import Opcode
 from tests.doubles import frames
 from tests.relay.message_rig import Peer, Rig, limits
 from wsgate.causes import Cause, Side
+from wsgate.relay.closing import MOST_DROPPED
 from wsgate.relay.speech import TOGETHER
 
 UNMASKED = b""
@@ -115,7 +116,7 @@ def test_a_client_that_goes_on_sending_after_the_end_is_cut_off() -> None:
     rig = Rig().start()
     rig.client.reads = False
     rig.relay.close(Cause.STOPPING)
-    for _ in range(5):
+    for _ in range(MOST_DROPPED // (1 << 20) + 1):
         rig.client.leg.arrive(frames.encode(frames.BINARY, bytes(1 << 20)))
     rig.settle()
     assert rig.client.leg.aborted

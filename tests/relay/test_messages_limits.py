@@ -7,6 +7,7 @@ import pytest
 from tests.doubles import frames
 from tests.relay.message_rig import Rig, limits
 from wsgate.causes import Cause, Side
+from wsgate.relay.closing import MOST_DROPPED, VERDICT_WAIT
 from wsgate.relay.silence import SILENCE
 
 UNMASKED = b""
@@ -135,7 +136,7 @@ def test_a_fault_is_answered_in_a_second_whatever_the_other_side_does() -> None:
     rig = Rig().start()
     rig.server.reads = False
     rig.client.leg.arrive(broken("reserved bit", Side.CLIENT))
-    rig.wait(0.9)
+    rig.wait(VERDICT_WAIT - 0.1)
     assert rig.client.heard_close is None
     rig.wait(0.2)
     assert rig.client.heard_close is not None and rig.client.heard_close[0] == 1002
@@ -179,7 +180,7 @@ def test_a_client_that_floods_on_is_cut_off() -> None:
     rig = Rig().start()
     rig.client.reads = False
     rig.client.leg.arrive(frames.text("x", UNMASKED))
-    for _ in range(80):
+    for _ in range(MOST_DROPPED // (64 * 1024) + 1):
         rig.client.leg.arrive(bytes(64 * 1024))
     rig.settle()
     assert rig.client.leg.aborted
@@ -342,3 +343,17 @@ def test_a_client_that_waits_is_heard_again_when_all_ends() -> None:
     rig.relay.close(Cause.STOPPING)
     rig.settle()
     assert rig.client.leg.closed and not rig.client.leg.aborted
+
+
+def test_a_client_that_is_lost_while_it_waits_ends_the_websocket_at_once() -> None:
+    """What was read of it would last for minutes at its rate; the server's side is not kept for that."""
+    rig = Rig(limits(messages_per_second=1, messages_burst=1, limit_action="wait")).start()
+    rig.client.leg.arrive(frames.text("x") * 500)
+    rig.settle()
+    assert rig.client.leg.paused
+    rig.client.leg.reset()
+    rig.settle()
+    assert rig.server.messages == ["x", "x"]
+    assert rig.server.heard_close == (1001, Cause.CLIENT_LOST.value.text)
+    rig.wait(10)
+    assert rig.cause is Cause.CLIENT_LOST and rig.server.messages == ["x", "x"]

@@ -15,14 +15,14 @@ from wsgate.relay.silence import Silence
 from wsgate.transport.wheel import Timer, TimerWheel
 
 #: Bytes that are read and dropped of a peer from which nothing is passed on any more; one that sends more is cut off.
-MOST_DROPPED = 4 * 1024 * 1024
+MOST_DROPPED = 16 * 1024 * 1024
 
 #: Seconds for a peer to take a Close that it gets at the closing deadline.
 LAST_WORD = 1.0
 
 #: Seconds that the other side has, after a fault, to send what it owes the one that made it: the fault's Close comes
-#: behind the answers to the messages before it, as from a server without a gateway.
-VERDICT_WAIT = 1.0
+#: behind the answers to the messages before it, as from a server without a gateway.  A flood is to be over in a second.
+VERDICT_WAIT = 0.75
 
 _FAULTS = {
     Side.CLIENT: {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG},

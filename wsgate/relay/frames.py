@@ -26,8 +26,8 @@ from wsgate.wire.ws_handshake import is_deflated
 from wsgate.wire.ws_rules import FrameRules
 
 #: Seconds that the other side has, after a fault, to send what it owes the one that made it: the fault's Close comes
-#: behind the answers to the frames before it, as from a server without a gateway.
-VERDICT_WAIT = 1.0
+#: behind the answers to the frames before it, as from a server without a gateway.  A flood is to be over in a second.
+VERDICT_WAIT = 0.75
 
 _FAULTS = {
     Side.CLIENT: {1007: Cause.CLIENT_PAYLOAD, 1008: Cause.CLIENT_LIMIT, 1009: Cause.CLIENT_TOO_BIG},

@@ -156,6 +156,10 @@ class MessageSide:
     def lost(self, reason: Failure) -> None:
         self.gone = self.fin = True
         self.other.hear_out()
+        if self._held & Hold.RATE:
+            # What is left of a read may be minutes of its rate, for which the other side would be kept.
+            self.talk.deaf = True
+            self._rate_kept()
         self._tell_over()
         self.relay.closing.leg_lost(self)
 
@@ -218,7 +222,9 @@ class MessageSide:
         self._timer = wheel.after(seconds, self._rate_kept)
 
     def _rate_kept(self) -> None:
-        self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         self.release(Hold.RATE)
 
     def hear_out(self) -> None:
