@@ -587,6 +587,27 @@ def test_a_flood_of_records_without_data_is_cut_off(room: Room, tmp_path: Path, 
     assert pair.listening.data == b""
 
 
+def test_a_little_data_between_key_updates_does_not_hide_them(room: Room, tmp_path: Path) -> None:
+    pair, records = writer(room, tmp_path)
+
+    def batch() -> bytes:
+        pair.peer_receives()
+        return b"".join(records.key_update() for _ in range(1000)) + records.data(b"x")
+
+    sent = flood(pair, batch, 16 * BARREN)
+    assert pair.listening.why == "ConnectionAborted"
+    assert sent < 12 * BARREN
+
+
+def test_data_in_small_records_is_no_flood(room: Room, tmp_path: Path) -> None:
+    pair, records = writer(room, tmp_path)
+    for _ in range(300):
+        pair.peer_sock.send(b"".join(records.data(b"x") for _ in range(100)))
+        pair.turn()
+    assert pair.listening.data == b"x" * 30_000
+    assert pair.listening.lost == []
+
+
 def test_a_peer_that_asks_for_answers_and_never_reads_them_is_cut_off(room: Room, tmp_path: Path) -> None:
     """Data between the requests does not hide them."""
     pair, records = writer(room, tmp_path)

@@ -53,7 +53,7 @@ class Buffers:
 class Engine:
     """A pyOpenSSL connection between two memory BIOs."""
 
-    __slots__ = ("_buffers", "_failed", "_from", "_into", "_ssl", "connection", "more")
+    __slots__ = ("_buffers", "_failed", "_from", "_into", "_ssl", "connection", "more", "records")
 
     def __init__(self, connection: SSL.Connection, buffers: Buffers) -> None:
         self.connection = connection
@@ -62,8 +62,9 @@ class Engine:
         self._into: Any = connection._into_ssl
         self._from: Any = connection._from_ssl
         self._failed: SSL.Error | None = None
-        #: After ``read``: whether another one may find something now.
+        #: After ``read``: whether another one may find something now, and how many records this one took.
         self.more = False
+        self.records = 0
 
     def feed(self, data: bytes) -> None:
         """Take ciphertext that was received elsewhere."""
@@ -90,19 +91,22 @@ class Engine:
         if self._failed is not None:
             raise self._failed
         ssl, plain, into = self._ssl, self._buffers.plain, self._into
-        filled, self.more = 0, False
+        filled = records = 0
+        self.more = False
         while True:
             got = _lib.SSL_read(ssl, plain + filled if filled else plain, RECORD)
             if got <= 0:
                 self._read_failed(got, filled)
                 break
             filled += got
+            records += 1
             # An attempt that finds nothing costs as much as one that finds a record; this look a tenth of it.
             if not _lib.BIO_get_mem_data(into, _NOWHERE):
                 break
             if filled > PLAIN - RECORD:
                 self.more = True
                 break
+        self.records = records
         return self._buffers.plain_view[:filled] if filled else None
 
     def _read_failed(self, got: int, filled: int) -> None:

@@ -18,11 +18,12 @@ from twisted.python.failure import Failure
 
 from wsgate.transport.hub import Hub
 from wsgate.transport.interfaces import Data
-from wsgate.transport.openssl import PIECE, Buffers, Engine
+from wsgate.transport.openssl import PIECE, RECORD, Buffers, Engine
 from wsgate.transport.tcp import TcpLeg, Way
 
-#: Ciphertext without any plaintext in it that a peer may send in a row: tickets and alerts are small, key updates are
-#: 27 bytes each and cost a key derivation and an answer.
+#: Ciphertext without plaintext in it that a peer may send: tickets and alerts are small, key updates are 27 bytes each
+#: and cost a key derivation and an answer.  Each record with plaintext makes up for a record's length, since it may be
+#: padded so far (RFC 8446 section 5.4): then a byte of key updates costs no more than a byte of small records.
 BARREN = 64 * 1024
 
 
@@ -133,7 +134,7 @@ class TlsLeg(TcpLeg):
                 plain = engine.read()
                 if plain is None:
                     break
-                self._barren = 0
+                self._barren = max(0, self._barren - engine.records * RECORD)
                 self.received += len(plain)
                 if self._heard is not None:
                     heard, self._heard = self._heard, None
