@@ -226,7 +226,7 @@ class Proxying:
         if state is not None and not self._reused:
             state.failed(exchange.connection.runtime.wheel.seconds())
         self._release()
-        if exchange.end.answer.begun:
+        if exchange.end.answer.begun and not exchange.end.answer.withdraw():
             exchange.log(cause, detail, Side.SERVER)
             exchange.end.abort()
         elif exchange.head.framing.ending is not Ending.NONE:

@@ -42,6 +42,19 @@ def test_head_and_body_go_out_in_one_write() -> None:
     assert leg.take() == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
+def test_a_head_that_still_waits_can_be_taken_back() -> None:
+    answer, leg = writer()
+    answer.head(200, b"", [], CHUNKED)
+    assert answer.withdraw()
+    assert not answer.begun
+    answer.head(502, b"", FIVE, LENGTH)
+    answer.body(b"hello")
+    answer.end()
+    assert leg.take() == b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nhello"
+    assert not answer.withdraw()
+    assert answer.begun
+
+
 def test_the_reason_of_a_server_is_kept() -> None:
     answer, leg = writer()
     answer.head(299, b"Fine", [], NO_BODY)

@@ -309,6 +309,13 @@ def test_a_server_that_stops_in_the_middle_ends_the_answer(site: Site, app: Back
     assert app.visit().wait_over().failure is None
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n", b"2\r\nok\r\n0\r\nContent-Length: 2\r\n\r\n"])
+def test_a_body_that_is_wrong_in_one_read_with_its_head_is_a_502(site: Site, app: Backend, body: bytes) -> None:
+    """Nothing of the answer has gone to the client then: it is told, and the record says what it was told."""
+    app.runs(in_turn(waits_for(), sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)))
+    refused(site, request("GET", "/app/"), 502, "bad_answer")
+
+
 def test_the_head_of_an_answer_has_a_size(site: Site, app: Backend) -> None:
     app.answers(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n")
     refused(site, request("GET", "/app/"), 502, "bad_answer")

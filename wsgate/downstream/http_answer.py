@@ -97,6 +97,14 @@ class AnswerWriter:
         if unsent:
             self._leg.write(unsent)
 
+    def withdraw(self) -> bool:
+        """Take the head back if nothing of the answer has gone out, so that another may be given; whether it could."""
+        if not self._unsent:
+            return False
+        self._unsent = b""
+        self._chunked = self.begun = False
+        return True
+
     def end(self, trailers: Fields | None = None) -> None:
         """The answer is complete."""
         if self._chunked:
