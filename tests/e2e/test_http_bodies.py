@@ -235,9 +235,18 @@ def test_a_stream_under_tls_that_is_cut_never_looks_complete(site: Site, verifie
 
 
 def test_chunks_of_a_server_that_are_wrong_cut_the_answer(site: Site, app: Backend) -> None:
-    app.answers(CHUNKED_HEAD + b"8\r\nhalf of \r\nzz\r\n")
     wire = site.connect()
+
+    def breaks(server: Wire) -> None:
+        read_head(server)
+        server.send(CHUNKED_HEAD + b"8\r\nhalf of \r\n")
+        wire.until(b"half of ")
+        server.send(b"zz\r\n")
+        server.expect_reset()
+
+    app.runs(breaks)
     wire.send(request("GET", "/app/"))
+    assert app.visit().wait_over().failure is None
     wire.expect_reset()
     assert site.record(wire)["cause"] == "bad_answer"
 
