@@ -24,11 +24,14 @@ from wsgate.control.crew import Crew
 from wsgate.control.limits import raise_descriptor_limit
 from wsgate.control.log_sharing import append_only
 from wsgate.control.notify import Notify
-from wsgate.control.privileges import give_away
+from wsgate.control.privileges import give_away, lay_out
 from wsgate.control.sockets import Sockets, activated, from_descriptors
 from wsgate.control.succession import Estate, SuccessionError, Successor, inherited, successor_command
-from wsgate.control.supervisor import Supervisor
+from wsgate.control.supervisor import StartError, Supervisor
+from wsgate.control.whereabouts import placed
 from wsgate.errors import WsgateError
+from wsgate.observe.log_file import LogFile, LogFileError
+from wsgate.observe.sinks import FILE_MODE
 from wsgate.service import GatewayService
 
 _log = Logger("wsgate")
@@ -75,23 +78,42 @@ class _ProcessService(GatewayService):
         try:
             super().privilegedStartService()
         except WsgateError as error:
-            if not self._twistd.get("nodaemon"):
-                # Whoever started the daemon waits to be told, which twistd does for an exception that is no exit.
-                raise
-            # Nor does twistd take its pid file away for one.
-            with suppress(OSError, TypeError):
-                os.unlink(self._twistd.get("pidfile"))
-            raise SystemExit(f"wsgate: {error}") from None
+            raise self._ending(error) from None
         append_only(self._log_file())
         self._give_away()
 
+    def _ending(self, error: WsgateError) -> BaseException:
+        """What to raise where the gateway cannot start."""
+        if not self._twistd.get("nodaemon"):
+            # Whoever started the daemon waits to be told, which twistd does for an exception that is no exit.
+            return error
+        # Nor does twistd take its pid file away for one.
+        with suppress(OSError, TypeError):
+            os.unlink(self._twistd.get("pidfile"))
+        return SystemExit(f"wsgate: {error}")
+
     def _give_away(self) -> None:
-        """What was made as root has to be written by the user that twistd becomes next: state, and twistd's log."""
+        """What was made as root has to be written by the user that twistd becomes next: state, and the logs."""
         uid, gid = self._twistd.get("uid"), self._twistd.get("gid")
         if os.geteuid() == 0 and uid is not None:
             gid = pwd.getpwuid(uid).pw_gid if gid is None else gid
-            log = self._log_file()
-            give_away([self._config.gateway.state_dir, *([log] if log is not None else [])], uid, gid)
+            logs = [path for path in (self._log_file(), self._access_log()) if path is not None]
+            for path in logs:
+                lay_out(path, FILE_MODE)
+            give_away([self._config.gateway.state_dir, *logs], uid, gid)
+
+    def _access_log(self) -> Path | None:
+        name = self._config.gateway.access_log
+        return None if name in ("-", "off") else Path(name)
+
+    def _check_access_log(self) -> None:
+        """Workers open it on their own, as the user that twistd has become by now: none could begin without it."""
+        path = self._access_log()
+        if path is not None:
+            try:
+                LogFile(str(path), self._reactor, lambda text: None).close()
+            except LogFileError as error:
+                raise StartError(placed(f"{path}: {error}", self._config.source)) from None
 
     def _log_file(self) -> Path | None:
         """The file that twistd logs to, by its rules."""
@@ -116,6 +138,10 @@ class _ProcessService(GatewayService):
         )
 
     def startService(self) -> None:
+        try:
+            self._check_access_log()
+        except WsgateError as error:
+            raise self._ending(error) from None
         supervisor, estate = self._bind(), self._estate
         notify = Notify(os.environ, os.getpid())
         commander = Commander(supervisor, self._reactor, notify, self._upgrade, replace=estate is not None)
@@ -213,8 +239,8 @@ class _ProcessService(GatewayService):
         signal.signal(number, lambda received, frame: self._reactor.callFromThread(call))
 
     def _reload(self) -> None:
-        if self.supervisor is not None:
-            self.supervisor.reload()
+        if self.commander is not None:
+            self.commander.reload()
 
     def _terminate(self) -> None:
         """Drain, then end; at once when it is said again."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wsgate.control.privileges import Privileges, give_away
+from wsgate.control.privileges import Privileges, give_away, lay_out
 
 DENIED = "cannot listen on 0.0.0.0:80: Permission denied"
 
@@ -49,3 +49,15 @@ def test_all_but_what_links_lead_to_is_given_away(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fchown", lambda descriptor, uid, gid: given.append(os.fstat(descriptor).st_ino))
     give_away([state, tmp_path / "log", tmp_path / "nothing"], 7, 8)
     assert {name_of[inode] for inode in given} == {"state", "tls", "key", "site.key", "log", "link", "folder"}
+
+
+def test_a_log_is_laid_out_where_there_is_none_and_kept_where_there_is_one(tmp_path: Path) -> None:
+    for name, before in (("new.log", None), ("old.log", "a line")):
+        path = tmp_path / name
+        if before:
+            path.write_text(before)
+        lay_out(path, 0o640)
+        assert path.read_text() == (before or "")
+    assert (tmp_path / "new.log").stat().st_mode & 0o7777 == 0o640
+    lay_out(tmp_path / "nowhere" / "a.log", 0o640)
+    assert not (tmp_path / "nowhere").exists()

@@ -108,8 +108,9 @@ def test_it_fires_with_the_process_that_is_ready(tmp_path: Path) -> None:
     assert world.wait() == 4711
 
 
-def test_the_errors_of_one_that_fails_are_told(tmp_path: Path) -> None:
-    world = World(tmp_path, "sys.exit('no such option')", keeps_errors=True)
+@pytest.mark.parametrize("end", ["sys.exit('no such option')", "print('no such option'); sys.exit(1)"])
+def test_the_errors_of_one_that_fails_are_told(tmp_path: Path, end: str) -> None:
+    world = World(tmp_path, end, keeps_errors=True)
     world.start()
     assert "ended with 1 before it was ready: no such option" in str(world.wait().value)
     world.ended.clear()

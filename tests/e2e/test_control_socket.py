@@ -54,6 +54,13 @@ def test_it_is_its_owners_alone(gateway: Gateway) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_gateway_that_is_drained_as_a_whole_is_not_ready(gateway: Gateway) -> None:
+    obeyed(gateway, "drain")
+    assert command(gateway, "ready").returncode == 1
+    obeyed(gateway, "undrain")
+    assert command(gateway, "ready").returncode == 0
+
+
 def test_every_line_has_an_answer(gateway: Gateway) -> None:
     answers = say(gateway, b"{", b"[]", b"{}", b'{"order": "dance", "id": 7}', b'{"order": "ready", "id": "x"}')
     assert [answer["ok"] for answer in answers] == [False, False, False, False, True]

@@ -19,6 +19,10 @@ _log = Logger("wsgate.control")
 
 Answer = dict[str, Any]
 
+# The next program has been told by then what is drained, and may have read the configuration.
+_NOT_DURING_UPGRADES = frozenset({"drain", "undrain", "reload"})
+_UPGRADING = "an upgrade is under way, which would not know of it: try again when it is over"
+
 
 class OrderError(WsgateError):
     """There is no such order, or it cannot be obeyed now."""
@@ -48,6 +52,7 @@ class Commander:
         self._socket = ControlSocket(reactor, supervisor.config.gateway.state_dir, self.obey)
         self._calls: dict[str, Any] = {}
         self._seen: object = None
+        self._upgrading = False
 
     # Life
 
@@ -87,12 +92,12 @@ class Commander:
     def _look(self) -> None:
         """Reload where the files have changed; one second is how soon a switched-on watch is noticed."""
         every = self.supervisor.config.gateway.watch
-        if every:
+        if every and not self._upgrading:
             seen = self.supervisor.seen()
             if self._seen is not None and seen is not None and seen != self._seen:
                 self.supervisor.reload()
             self._seen = seen or self._seen
-        else:
+        elif not every:
             self._seen = None
         self._calls["look"] = self._reactor.callLater(every or 1.0, self._look)
 
@@ -103,7 +108,7 @@ class Commander:
         known: dict[str, Callable[[Mapping[str, Any]], Deferred[Answer]]] = {
             "status": self._status,
             "ready": self._ready,
-            "reload": lambda facts: self.supervisor.reload(),
+            "reload": lambda facts: self.reload(),
             "drain": self._drain,
             "undrain": self._undrain,
             "kick": self._kick,
@@ -112,7 +117,16 @@ class Commander:
         }
         if order not in known:
             raise OrderError(f"unknown order {order}: it is one of {', '.join(known)}")
+        if self._upgrading and order in _NOT_DURING_UPGRADES:
+            raise OrderError(_UPGRADING)
         return known[order](facts)
+
+    def reload(self) -> Deferred[Answer]:
+        """Read the INI again."""
+        if self._upgrading:
+            _log.warn("no reload: {why}", why=_UPGRADING)
+            return succeed({"ok": False, "error": _UPGRADING})
+        return self.supervisor.reload()
 
     def _status(self, facts: Mapping[str, Any]) -> Deferred[Answer]:
         return self.supervisor.status(connections=bool(facts.get("connections")))
@@ -142,7 +156,14 @@ class Commander:
 
     def upgrade(self) -> Deferred[Answer]:
         """Let the next version take over; this one goes on where that fails."""
-        return maybeDeferred(self._upgrade).addCallbacks(self._succeeded, self._not_upgraded)
+        if self._upgrading:
+            return succeed({"ok": False, "error": "an upgrade is under way already"})
+        self._upgrading = True
+        return maybeDeferred(self._upgrade).addBoth(self._upgraded).addCallbacks(self._succeeded, self._not_upgraded)
+
+    def _upgraded(self, result: int | Failure) -> int | Failure:
+        self._upgrading = False
+        return result
 
     def _succeeded(self, pid: int) -> Answer:
         self._notify.main_pid(pid)

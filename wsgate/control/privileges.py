@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _REASON = (
@@ -25,6 +26,12 @@ class Privileges:
         """``error``, and the reason where it is that we are no longer root."""
         denied = os.strerror(13) in error
         return f"{error}\n{_REASON}" if denied and self._was_root and self._geteuid() != 0 else error
+
+
+def lay_out(path: Path, mode: int) -> None:
+    """Make an empty file where there is none, so that it can be given away; where that fails, opening it tells why."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
 
 
 def give_away(paths: Iterable[Path], uid: int, gid: int) -> None:

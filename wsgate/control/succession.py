@@ -94,8 +94,8 @@ def inherited(environment: MutableMapping[str, str]) -> Estate | None:
 class Successor:
     """Starts ``command`` once, and waits for it to be ready.
 
-    ``keeps_errors``: what it says on its standard error before it is ready is told where it fails, and goes nowhere
-    else, for a daemon, which has none.
+    ``keeps_errors``: what it prints before it is ready is told where it fails, and goes nowhere else, for a daemon,
+    whose output nobody sees (twistd tells wrong options on the standard output).
     """
 
     def __init__(
@@ -142,6 +142,7 @@ class Successor:
                 env=environment | {VARIABLE: left},
                 pass_fds=(*descriptors, theirs),
                 stdin=subprocess.DEVNULL,
+                stdout=self._errors,
                 stderr=self._errors,
             )
         except OSError as error:

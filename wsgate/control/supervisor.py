@@ -65,7 +65,6 @@ class Supervisor:
         drained: Iterable[Scope] = (),
     ) -> None:
         self.config = config
-        self.ready = False
         self.stopping: Deferred[None] | None = None
         self.generation = 1
         self.failed_reloads = 0
@@ -87,6 +86,11 @@ class Supervisor:
         self._delay: Any = None
         self._privileges = Privileges()
         self._since = reactor.seconds()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new connections are wanted: all workers accept, and nobody stops or drains the whole."""
+        return self._serves and self.stopping is None and Scope("gateway") not in self.material.drained
 
     @property
     def material(self) -> Material:
@@ -136,7 +140,6 @@ class Supervisor:
 
     def _started(self, _: object) -> None:
         self._serves = True
-        self.ready = self.stopping is None
         for line in addresses(self.config, self.sockets.bound):
             _log.info("{line}", line=line)
         self._certificates.tell()
@@ -292,7 +295,6 @@ class Supervisor:
         """Not ready any more; after ``drain_delay`` accept nothing, and end everything by ``drain_timeout``."""
         if self.stopping is None:
             self.stopping = Deferred()
-            self.ready = False
             self.told("stopping")
             seconds = self.config.gateway.drain_delay if delay and not at_once else 0.0
             self._delay = self._reactor.callLater(seconds, self._stop)
