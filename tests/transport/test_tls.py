@@ -599,6 +599,22 @@ def test_a_little_data_between_key_updates_does_not_hide_them(room: Room, tmp_pa
     assert sent < 12 * BARREN
 
 
+def test_bulk_in_the_longest_records_is_no_flood(room: Room, tmp_path: Path) -> None:
+    """What a record has besides its data must never add up."""
+    pair, records = writer(room, tmp_path)
+    pair.listening.on_data = lambda view: pair.listening.data.clear()
+    rest = b""
+    for _ in range(2 * BARREN // KEY_UPDATE):
+        rest += records.data(b"x" * RECORD)
+        while len(rest) >= RECORD:
+            try:
+                rest = rest[pair.peer_sock.send(rest) :]
+            except BlockingIOError:
+                pass
+            pair.turn()
+        assert pair.listening.lost == []
+
+
 def test_data_in_small_records_is_no_flood(room: Room, tmp_path: Path) -> None:
     pair, records = writer(room, tmp_path)
     for _ in range(300):

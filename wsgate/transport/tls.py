@@ -22,9 +22,12 @@ from wsgate.transport.openssl import PIECE, RECORD, Buffers, Engine
 from wsgate.transport.tcp import TcpLeg, Way
 
 #: Ciphertext without plaintext in it that a peer may send: tickets and alerts are small, key updates are 27 bytes each
-#: and cost a key derivation and an answer.  Each record with plaintext makes up for a record's length, since it may be
+#: and cost a key derivation and an answer.  Each record with plaintext makes up for the longest one, since it may be
 #: padded so far (RFC 8446 section 5.4): then a byte of key updates costs no more than a byte of small records.
 BARREN = 64 * 1024
+
+#: A record with its header (RFC 8446 section 5.2; RFC 5246 section 6.2.3 has room that no cipher of ours takes).
+_LONGEST = RECORD + 256 + 5
 
 
 class TlsLeg(TcpLeg):
@@ -134,7 +137,7 @@ class TlsLeg(TcpLeg):
                 plain = engine.read()
                 if plain is None:
                     break
-                self._barren = max(0, self._barren - engine.records * RECORD)
+                self._barren = max(0, self._barren - engine.records * _LONGEST)
                 self.received += len(plain)
                 if self._heard is not None:
                     heard, self._heard = self._heard, None
