@@ -15,6 +15,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from tests.doubles.legs import MemoryLeg
+from tests.doubles.relay_limits import NO_LIMITS
 from wsgate.causes import Cause
 from wsgate.config.model import PathKind, PathPattern, ProxyTarget, RelayKind, RelayLimits, Route
 from wsgate.relay.choice import websocket_relay
@@ -26,32 +27,11 @@ from wsgate.wire.fields import Fields, encode_response
 from wsgate.wire.ws_handshake import Agreed, Upgrade, accept_for
 
 DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-_NO_LIMITS = RelayLimits(
-    max_frame=0,
-    max_message=0,
-    max_fragments=0,
-    control_rate=0,
-    control_burst=0,
-    messages_per_second=0,
-    messages_burst=0,
-    bytes_per_second=0,
-    bytes_burst=0,
-    limit_action="close",
-    validate_utf8=False,
-    ping_interval=0,
-    ping_timeout=20,
-    idle_timeout=0,
-    max_age=0,
-    max_age_jitter=0,
-    close_timeout=5,
-    slow_consumer_timeout=0,
-    buffer=64 * 1024,
-)
 
 
 def limits(**changes: Any) -> RelayLimits:
     """No limits but these."""
-    values = {name: getattr(_NO_LIMITS, name) for name in RelayLimits.__dataclass_fields__}
+    values = {name: getattr(NO_LIMITS, name) for name in RelayLimits.__dataclass_fields__}
     return RelayLimits(**values | changes)
 
 

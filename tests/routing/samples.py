@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.doubles.relay_limits import NO_LIMITS
 from wsgate.config.model import (
     PathKind,
     PathPattern,
     ProxyTarget,
     RelayKind,
-    RelayLimits,
     Route,
     StaticTarget,
     Target,
@@ -18,27 +18,6 @@ from wsgate.config.model import (
 
 PROXY = ProxyTarget(upstream="u")
 STATIC = StaticTarget(root=Path("/srv"), index=("index.html",), max_age=0.0)
-LIMITS = RelayLimits(
-    max_frame=0,
-    max_message=0,
-    max_fragments=0,
-    control_rate=0,
-    control_burst=0,
-    messages_per_second=0,
-    messages_burst=0,
-    bytes_per_second=0,
-    bytes_burst=0,
-    limit_action="close",
-    validate_utf8=False,
-    ping_interval=0,
-    ping_timeout=0,
-    idle_timeout=0,
-    max_age=0,
-    max_age_jitter=0,
-    close_timeout=0,
-    slow_consumer_timeout=0,
-    buffer=0,
-)
 
 
 def pattern(text: str) -> PathPattern:
@@ -76,5 +55,5 @@ def route(
         on_message="",
         encoded_slash="refuse",
         max_body=0,
-        limits=LIMITS,
+        limits=NO_LIMITS,
     )
